@@ -1,0 +1,132 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pgfed/core/check_book.hpp"
+#include "pgfed/core/event.hpp"
+#include "pgfed/core/lag_estimator.hpp"
+#include "pgfed/core/node_registry.hpp"
+#include "pgfed/core/peer.hpp"
+#include "pgfed/core/picture.hpp"
+#include "pgfed/core/settings.hpp"
+
+namespace pgfed::core {
+
+/// The federation as one node sees it: takes events, answers with actions, knows no socket, clock or
+/// database. Deterministic: the same events at the same instants give the same actions and pictures.
+class Federation {
+ public:
+  Federation(const Self& self, std::size_t max_nodes, Instant started);
+
+  /// Takes one event and appends what is to be done about it. `now` never goes backwards.
+  void step(const Event& event, Instant now, Actions& actions);
+
+  /// When step(Tick) is wanted at the latest.
+  [[nodiscard]] Instant next_deadline() const;
+
+  /// What to show, with `now` for what lies between the events (lag grows by itself).
+  [[nodiscard]] Picture picture(Instant now) const;
+
+  /// The rows of pgfed.links: n × n, hence apart from the picture, to be taken less often.
+  [[nodiscard]] std::vector<LinkRow> links(Instant now) const;
+
+  /// What this node says of itself in an exchange.
+  [[nodiscard]] Report report(Instant now) const;
+
+  [[nodiscard]] Identity identity() const { return identity_; }
+
+  /// Raised whenever something changed that a reader should see at once (a state, role, check or
+  /// link, not an age or an LSN): the shell publishes at its leisure otherwise.
+  [[nodiscard]] std::uint64_t revision() const { return revision_; }
+  /// Likewise for the links alone.
+  [[nodiscard]] std::uint64_t links_revision() const { return links_revision_; }
+
+ private:
+  // federation.cpp: events
+  void apply(const SettingsChanged& change, Instant now, Actions& actions);
+  void apply(const NodesChanged& change, Instant now, Actions& actions);
+  void apply(const FactsTaken& taken, Instant now, Actions& actions);
+  void apply(const SessionProgress& progress);
+  void apply(const SessionOpened& opened, Instant now);
+  void apply(const SessionFailed& failed, Instant now, Actions& actions);
+  void apply(const ReplyReceived& reply, Instant now, Actions& actions);
+  void apply(const Heard& heard, Instant now);
+  /// Hangs up and knows nothing of the node any more, as after a change of its endpoint.
+  void forget(Peer& peer, Instant now, Actions& actions);
+  void run_sessions(Instant now, Actions& actions);
+  void note_failure(Peer& peer, const Failure& failure, Instant now, Actions& actions);
+  void note_state(Peer& peer, Instant now, Actions& actions);
+  void tell_peers_soon(Instant now);
+  [[nodiscard]] bool may_dial(const Peer& peer) const;
+  [[nodiscard]] bool idle() const;
+
+  // federation_identity.cpp: is this server the node whose name it carries?
+  void learn_identity_from_self(const Report& answer, Instant now, Actions& actions);
+  void learn_identity_from_failure(Instant now, Actions& actions);
+  /// `asked`: when the request was sent that the report answers.
+  void learn_identity_from_peer(const Report& report, Instant asked, Instant now,
+                                Actions& actions);
+  void set_identity(Identity identity, std::string_view why, Instant now, Actions& actions);
+  void review_quarantine(Instant now, Actions& actions);
+  void note_rival(Peer& peer, const Incarnation& claimed, Identity identity, Instant at);
+  [[nodiscard]] bool rival_proven(const Peer& peer, Instant now) const;
+
+  // federation_checks.cpp: verdicts
+  void evaluate(Instant now, Actions& actions);
+  void check_self(Instant now);
+  void check_primaries(Actions& actions);
+  void check_node(const Peer& peer, Instant now);
+  void check_standby(const Peer& peer, const Facts& facts, const JudgedBy& judged_by, Instant now);
+
+  // federation_picture.cpp
+  [[nodiscard]] FederationRow federation_row(const Peer& peer, Instant now) const;
+  [[nodiscard]] PeerRow peer_row(const Peer& peer) const;
+  void add_links(const Peer& peer, Instant now, std::vector<LinkRow>& links) const;
+  [[nodiscard]] LinkReport link_to(const Peer& peer, Instant now) const;
+
+  // shared by them
+  [[nodiscard]] Peer* find(const Name& name);
+  [[nodiscard]] const Peer* find(const Name& name) const;
+  [[nodiscard]] Peer* find(Attempt attempt);
+  [[nodiscard]] bool is_self(const Peer& peer) const { return peer.spec.name == self_.node; }
+  [[nodiscard]] const Facts* facts_of(const Peer& peer) const;
+  [[nodiscard]] const JudgedBy& judged_by_of(const Peer& peer) const;
+  [[nodiscard]] const Peer* the_primary() const;
+  [[nodiscard]] const Peer* upstream_of(const Facts& facts) const;
+  [[nodiscard]] std::optional<Duration> lag_of(const Facts& facts, Instant now) const;
+  [[nodiscard]] Timing timing() const { return {settings_.peer_interval, settings_.peer_timeout}; }
+  [[nodiscard]] Duration patience() const { return 3 * settings_.peer_interval; }
+
+  Self self_;
+  Instant started_;
+  Settings settings_;
+  CatalogState catalog_ = CatalogState::unknown;
+  std::uint64_t table_system_identifier_ = 0;
+  VersionText extension_version_;
+  NodeRegistry registry_;
+  std::vector<Peer> peers_;          ///< sorted by name; this node among them
+  Facts facts_;
+  JudgedBy judged_by_;
+  LagEstimator primary_wal_;
+
+  Identity identity_ = Identity::checking;
+  DetailText identity_detail_;
+  Instant identity_since_{};
+  bool settled_by_peer_ = false;
+  std::uint32_t strangers_in_a_row_ = 0;  ///< answers of another server at our own endpoint
+
+  bool two_primaries_ = false;
+  Counters counters_;
+  CheckBook checks_;
+  std::uint64_t revision_ = 1;
+  std::uint64_t links_revision_ = 1;
+  bool dirty_ = true;
+  Instant evaluated_at_{};
+};
+
+}  // namespace pgfed::core
