@@ -51,14 +51,13 @@ bool CheckBook::end(Instant now, Actions& actions) {
     const Status was = known ? old->status : Status::ok;
     changed = changed || !known || was != row.status;
     row.since = known && was == row.status ? old->since : now;
-    // A node's state, a second primary and quarantine have events of their own.
+    // A node's state, the number of primaries and quarantine have events of their own.
     const bool told_otherwise = row.name == check::kPeer || row.name == check::kReplication ||
-                                row.name == check::kIdentity ||
-                                (row.name == check::kPrimary && !row.node.empty()) ||
+                                row.name == check::kIdentity || row.name == check::kPrimary ||
                                 row.status == Status::unknown || was == Status::unknown;
     if (row.status != was && !told_otherwise) {
-      std::string detail = row.name.str() + ": " + std::string(word(was)) + " to " +
-                           std::string(word(row.status));
+      std::string detail =
+          row.name.str() + ": " + std::string(word(was)) + " to " + std::string(word(row.status));
       if (!row.detail.empty()) detail += ": " + row.detail.str();
       actions.emplace_back(Record{severity_of(row.status), "check", row.node, detail});
     }

@@ -86,9 +86,9 @@ Instant Federation::next_deadline() const {
 
 void Federation::apply(const SettingsChanged& change, Instant now, Actions& actions) {
   if (change.settings.mode != settings_.mode && happened(evaluated_at_)) {
-    actions.emplace_back(Record{Severity::info, "mode_changed", self_.node,
-                                std::string(word(settings_.mode)) + " to " +
-                                    std::string(word(change.settings.mode))});
+    actions.emplace_back(Record{
+        Severity::info, "mode_changed", self_.node,
+        std::string(word(settings_.mode)) + " to " + std::string(word(change.settings.mode))});
   }
   settings_ = change.settings;
   judged_by_ = JudgedBy{settings_.lag_warning, settings_.lag_critical, settings_.peer_interval,
@@ -116,7 +116,10 @@ void Federation::apply(const NodesChanged& change, Instant now, Actions& actions
     const bool moved = !(known->spec.host == spec.host) || known->spec.port != spec.port ||
                        !(known->spec.options == spec.options);
     known->spec = spec;
-    if (moved) forget(*known, now, actions);
+    if (moved) {
+      forget(*known, now, actions);
+      if (is_self(*known)) doubt_identity_after_move(now, actions);
+    }
     // Copied, not moved: its name must stay in place for the searches of the next rounds.
     next.push_back(*known);
     kept[static_cast<std::size_t>(known - peers_.data())] = true;
@@ -125,6 +128,7 @@ void Federation::apply(const NodesChanged& change, Instant now, Actions& actions
     if (!kept[i]) peers_[i].session.stop(actions);
   }
   peers_ = std::move(next);
+  if (Peer* self = find(self_.node)) note_state(*self, now, actions);
   ++links_revision_;
   dirty_ = true;
 }
@@ -132,6 +136,7 @@ void Federation::apply(const NodesChanged& change, Instant now, Actions& actions
 void Federation::apply(const FactsTaken& taken, Instant now, Actions& actions) {
   const Facts was = facts_;
   facts_ = taken.facts;
+  facts_at_ = now;
   if (facts_.role == Role::primary) primary_wal_.sample(facts_.timeline, facts_.flush, now);
   if (was.role == facts_.role && was.state == facts_.state && was.timeline == facts_.timeline &&
       was.replay_paused == facts_.replay_paused) {
@@ -162,11 +167,11 @@ void Federation::apply(const SessionOpened& opened, Instant now) {
 void Federation::apply(const SessionFailed& failed, Instant now, Actions& actions) {
   Peer* peer = find(failed.attempt);
   if (peer == nullptr) return;
-  const bool stood = peer->session.open();
-  peer->session.failed(now, timing());
+  const bool again = peer->session.failed(now, timing());
   // A standing session that merely broke is dialled again before anything is said about the node:
-  // a terminated backend there is no news. What it refused or garbled is.
-  if (stood && failed.failure.kind == FailureKind::network) {
+  // a terminated backend there is no news. What it refused or garbled is, and so is a session that
+  // breaks each time before it has answered.
+  if (again && failed.failure.kind == FailureKind::network) {
     peer->failure = failed.failure;
     dirty_ = true;
     return;
@@ -181,6 +186,8 @@ void Federation::forget(Peer& peer, Instant now, Actions& actions) {
   peer.failing = false;
   peer.failures = 0;
   peer.failure = Failure{};
+  peer.rival = Rival{};
+  peer.former = Incarnation{};
   note_state(peer, now, actions);
 }
 
@@ -212,6 +219,7 @@ void Federation::apply(const ReplyReceived& reply, Instant now, Actions& actions
     if (peer == nullptr) return;
   }
   if (const auto mismatch = find_mismatch(reply.report, peer->spec.name, self_)) {
+    learn_identity_from_namesake(*peer, reply.report, now, actions);
     note_failure(*peer, *mismatch, now, actions);
     return;
   }
@@ -228,20 +236,13 @@ void Federation::apply(const ReplyReceived& reply, Instant now, Actions& actions
   peer->failing = false;
   peer->failures = 0;
   peer->failure = Failure{};
-  if (peer->rival.claimed.known()) {
-    if (reborn || peer->rival.claimed == reply.report.incarnation) {
-      peer->rival = Rival{};  // one server that was started anew, not two
-    } else if (peer->rival.direct == reply.report.incarnation &&
-               now - *rtt > peer->rival.first_claimed_at) {
-      // Asked after the claim: an answer that was on its way before it proves nothing.
-      peer->rival.proven_at = peer->rival.claimed_at;
-    }
-  }
   if (is_self(*peer)) {
     note_state(*peer, now, actions);
     return;
   }
-  peer->clock_offset = Duration(reply.report.facts.wall_clock - facts_.wall_clock) + *rtt / 2;
+  weigh_rival(*peer, before, now - *rtt, now);
+  peer->clock_offset =
+      Duration(reply.report.facts.wall_clock - facts_.wall_clock) - (peer->report_at - facts_at_);
   learn_identity_from_peer(reply.report, now - *rtt, now, actions);
   note_state(*peer, now, actions);
   if (the_primary() == peer) {
@@ -270,10 +271,12 @@ void Federation::apply(const Heard& heard, Instant now) {
     }
     return;
   }
-  const bool stranger =
-      peer->reachable() && !(peer->report->incarnation == report.incarnation);
+  const bool stranger = peer->reachable() && !(peer->report->incarnation == report.incarnation);
   if (stranger) {
-    note_rival(*peer, report.incarnation, report.identity, now);
+    // A call of the node's life before may have been long on its way; a second one was not.
+    if (age(peer->incarnation_since, now) < patience()) return;
+    Rival& rival = note_rival(*peer, report.incarnation, report.identity, now);
+    if (++rival.calls > 1 && !happened(rival.told_at)) rival.told_at = now;
     return;
   }
   peer->heard = report;
@@ -285,16 +288,17 @@ void Federation::apply(const Heard& heard, Instant now) {
 }
 
 void Federation::run_sessions(Instant now, Actions& actions) {
-  review_quarantine(now, actions);
+  review_identity(now, actions);
   for (Peer& peer : peers_) {
     if (!may_dial(peer)) {
       if (peer.session.phase() != PeerSession::Phase::idle) forget(peer, now, actions);
       continue;
     }
     peer.session.start(now);
-    if (const auto failure =
-            peer.session.tick(now, timing(), peer.spec, counters_, actions)) {
+    if (const auto failure = peer.session.tick(now, timing(), peer.spec, counters_, actions)) {
       note_failure(peer, *failure, now, actions);
+      // A standing session that fell silent is dialled again at once.
+      peer.session.tick(now, timing(), peer.spec, counters_, actions);
     }
   }
 }
@@ -314,8 +318,7 @@ bool Federation::may_dial(const Peer& peer) const {
 void Federation::note_state(Peer& peer, Instant now, Actions& actions) {
   const State next = is_self(peer) ? facts_.state : peer.derive_state();
   if (next == peer.state) return;
-  std::string detail =
-      std::string(word(peer.state)) + " to " + std::string(word(next));
+  std::string detail = std::string(word(peer.state)) + " to " + std::string(word(next));
   if (!is_self(peer) && peer.failing) detail += ": " + peer.failure.message.str();
   const Severity severity = severity_of(next);
   actions.emplace_back(Record{severity, "node_state", peer.spec.name, detail});

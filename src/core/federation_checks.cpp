@@ -67,12 +67,10 @@ void Federation::evaluate(Instant now, Actions& actions) {
   const std::size_t recorded = actions.size();
   checks_.begin();
   check_self(now);
-  if (!idle()) {
-    check_primaries(actions);
-    for (const Peer& peer : peers_) check_node(peer, now);
-  }
-  checks_.end(now, actions);
-  if (actions.size() != recorded) ++revision_;
+  if (!idle()) check_primaries(actions);
+  for (const Peer& peer : peers_) check_node(peer, now);
+  const bool changed = checks_.end(now, actions);
+  if (changed || actions.size() != recorded) ++revision_;
 }
 
 void Federation::check_self(Instant now) {
@@ -89,7 +87,8 @@ void Federation::check_self(Instant now) {
     return;
   }
   if (settings_.mode == Mode::off) {
-    checks_.write(check::kSettings, self, Status::unknown, "pgfed.mode is off: no node is looked at",
+    checks_.write(check::kSettings, self, Status::unknown,
+                  "pgfed.mode is off: no node is looked at",
                   "ALTER SYSTEM SET pgfed.mode = 'active'; SELECT pg_reload_conf();");
     return;
   }
@@ -117,16 +116,24 @@ void Federation::check_self(Instant now) {
                     "nodes again.");
       return;
     case CatalogState::foreign:
-      checks_.write(check::kCatalog, self, Status::critical,
-                    "pgfed.nodes belongs to the cluster with system identifier " +
-                        std::to_string(table_system_identifier_) + ", this is " +
-                        std::to_string(self_.system_identifier),
-                    "If this cluster is the federation from now on: SELECT pgfed.adopt(). If it is a "
-                    "copy: DROP EXTENSION pgfed.");
+      checks_.write(
+          check::kCatalog, self, Status::critical,
+          "pgfed.nodes belongs to the cluster with system identifier " +
+              std::to_string(table_system_identifier_) + ", this is " +
+              std::to_string(self_.system_identifier),
+          "If this cluster is the federation from now on: SELECT pgfed.adopt(). If it is a "
+          "copy: DROP EXTENSION pgfed.");
       return;
     case CatalogState::ready:
       checks_.write(check::kCatalog, self, Status::ok, {}, {});
       break;
+  }
+  if (find(self) == nullptr) {
+    checks_.write(check::kSettings, self, Status::critical,
+                  "node " + quoted(self) + " is not in pgfed.nodes: no node is looked at",
+                  "On the primary: SELECT pgfed.add_node('" + self.str() +
+                      "', '…'), or correct pgfed.node_name and restart.");
+    return;
   }
   if (registry_.left_out() > 0) {
     checks_.write(check::kSettings, self, Status::warning,
@@ -134,12 +141,6 @@ void Federation::check_self(Instant now) {
                       " rows of pgfed.nodes are left out: invalid, or more than pgfed.max_nodes",
                   "Raise pgfed.max_nodes and restart, or remove the rows with "
                   "pgfed.remove_node().");
-  } else if (find(self) == nullptr) {
-    checks_.write(check::kSettings, self, Status::critical,
-                  "node " + quoted(self) + " is not in pgfed.nodes: no node is looked at",
-                  "On the primary: SELECT pgfed.add_node('" + self.str() +
-                      "', '…'), or correct pgfed.node_name and restart.");
-    return;
   } else {
     checks_.write(check::kSettings, self, Status::ok, {}, {});
   }
@@ -169,7 +170,10 @@ void Federation::check_self(Instant now) {
 void Federation::check_primaries(Actions& actions) {
   const Name nobody;
   std::vector<const Peer*> primaries;
+  bool looking = identity_ == Identity::checking || identity_ == Identity::quarantine;
   for (const Peer& peer : peers_) {
+    if (!is_self(peer) && !peer.failing && !peer.report) looking = true;
+    if (identity_ == Identity::quarantine) continue;  // it judges nobody, least of all by itself
     if (is_self(peer) ? facts_.role == Role::primary : peer.is_running_primary()) {
       primaries.push_back(&peer);
     }
@@ -178,19 +182,23 @@ void Federation::check_primaries(Actions& actions) {
   if (two_before && !two_primaries_) {
     actions.emplace_back(Record{Severity::info, "two_primaries_over", nobody, {}});
   }
+  const bool none = primaries.empty() && (!looking || no_primary_);
+  if (none != std::exchange(no_primary_, none)) {
+    actions.emplace_back(none ? Record{Severity::critical, "no_primary", nobody, {}}
+                              : Record{Severity::info, "no_primary_over", nobody, {}});
+  }
   if (primaries.size() == 1) {
     checks_.write(check::kPrimary, nobody, Status::ok, {}, {});
   } else if (primaries.empty()) {
-    const bool looking = identity_ == Identity::checking || identity_ == Identity::quarantine;
-    checks_.write(check::kPrimary, nobody, looking ? Status::unknown : Status::critical,
-                  "no primary is seen",
+    checks_.write(check::kPrimary, nobody, none ? Status::critical : Status::unknown,
+                  none ? "no primary is seen" : "not every node has been looked at",
                   "Start the primary, or promote a standby: SELECT pg_promote().");
   } else {
     std::string names;
     for (const Peer* peer : primaries) {
       if (!names.empty()) names += ", ";
-      names += peer->spec.name.str() + " (timeline " +
-               std::to_string(facts_of(*peer)->timeline) + ")";
+      names +=
+          peer->spec.name.str() + " (timeline " + std::to_string(facts_of(*peer)->timeline) + ")";
     }
     const std::string detail = "more than one primary: " + names;
     if (!two_before) {
@@ -208,6 +216,13 @@ void Federation::check_primaries(Actions& actions) {
 
 void Federation::check_node(const Peer& peer, Instant now) {
   const Name& name = peer.spec.name;
+  if (!is_self(peer) && !may_dial(peer)) {
+    checks_.write(check::kPeer, name, Status::unknown,
+                  "not looked at: " + std::string(why_not_dialled()), {});
+    return;
+  }
+  // In quarantine this server is not the node whose row it would judge.
+  if (idle() || identity_ == Identity::quarantine) return;
   if (rival_proven(peer, now)) {
     const bool sure = peer.rival.identity == Identity::confirmed;
     checks_.write(check::kDuplicate, name, sure ? Status::critical : Status::warning,
@@ -220,14 +235,9 @@ void Federation::check_node(const Peer& peer, Instant now) {
     if (facts_.role == Role::standby) check_standby(peer, facts_, judged_by_, now);
     return;
   }
-  if (!may_dial(peer)) {
-    checks_.write(check::kPeer, name, Status::unknown, "not looked at: " + identity_detail_.str(),
-                  {});
-    return;
-  }
   if (!peer.failing) {
-    checks_.write(check::kPeer, name, peer.report ? Status::ok : Status::unknown,
-                  "no answer yet", {});
+    checks_.write(check::kPeer, name, peer.report ? Status::ok : Status::unknown, "no answer yet",
+                  {});
   } else {
     std::string detail = peer.failure.message.str();
     if (peer.heard && peer.heard_at > peer.failing_since && age(peer.heard_at, now) < patience()) {
@@ -239,20 +249,30 @@ void Federation::check_node(const Peer& peer, Instant now) {
     checks_.write(check::kPeer, name, lives ? Status::warning : Status::critical, detail,
                   hint_for(peer.failure, peer.spec));
   }
-  if (peer.failing || !peer.report) return;
+  if (!peer.report) return;
   const Report& report = *peer.report;
-  if (report.facts.role == Role::standby) {
+  if (!peer.failing && report.facts.role == Role::standby) {
     check_standby(peer, report.facts, report.judged_by, now);
   }
   if (!(report.library_version == self_.library_version)) {
-    checks_.write(check::kVersion, name, Status::warning,
-                  "library version " + report.library_version.str() + " there, " +
-                      self_.library_version.str() + " here",
-                  "Install the same version of pgfed on every node and restart them one by one, the "
-                  "standbys first.");
+    checks_.write(
+        check::kVersion, name, Status::warning,
+        "library version " + report.library_version.str() + " there, " +
+            self_.library_version.str() + " here",
+        "Install the same version of pgfed on every node and restart them one by one, the "
+        "standbys first.");
   } else {
     checks_.write(check::kVersion, name, Status::ok, {}, {});
   }
+}
+
+std::string_view Federation::why_not_dialled() const {
+  if (self_.node.empty()) return "pgfed.node_name is not set";
+  if (self_.federation.empty()) return "pgfed.federation_name is not set";
+  if (settings_.mode == Mode::off) return "pgfed.mode is off";
+  if (find(self_.node) == nullptr) return "this server's own node is not in pgfed.nodes";
+  if (identity_ == Identity::checking) return "this server dials its own endpoint first";
+  return "this server is in quarantine";
 }
 
 void Federation::check_standby(const Peer& peer, const Facts& facts, const JudgedBy& judged_by,
@@ -267,15 +287,19 @@ void Federation::check_standby(const Peer& peer, const Facts& facts, const Judge
                     "Wait; if it does not end, compare the rate of WAL with the network's.");
       break;
     default:
-      checks_.write(check::kReplication, name, Status::critical, "no stream from its upstream",
-                    "Look at that server's log, at primary_conninfo and primary_slot_name: SELECT * "
-                    "FROM pgfed.standby_settings('" +
-                        name.str() + "').");
+      checks_.write(
+          check::kReplication, name, Status::critical, "no stream from its upstream",
+          "Look at that server's log, at primary_conninfo and primary_slot_name: SELECT * "
+          "FROM pgfed.standby_settings('" +
+              name.str() + "').");
       break;
   }
   const auto lag = lag_of(facts, now);
-  if (!lag) {
-    checks_.write(check::kLag, name, Status::unknown, "no primary is seen to compare with", {});
+  if (!lag || two_primaries_) {
+    checks_.write(check::kLag, name, Status::unknown,
+                  lag ? "more than one primary is seen to compare with"
+                      : "no primary is seen to compare with",
+                  {});
     return;
   }
   const Status status = *lag >= judged_by.lag_critical  ? Status::critical
@@ -284,9 +308,10 @@ void Federation::check_standby(const Peer& peer, const Facts& facts, const Judge
   std::string detail = seconds_text(*lag) + " behind the primary";
   if (facts.replay_paused) detail += ", replay is paused";
   checks_.write(check::kLag, name, status, detail,
-                facts.replay_paused ? "SELECT pg_wal_replay_resume() on that server."
-                                    : "Look for long queries on the standby, for its disk and for the "
-                                      "network between the two.");
+                facts.replay_paused
+                    ? "SELECT pg_wal_replay_resume() on that server."
+                    : "Look for long queries on the standby, for its disk and for the "
+                      "network between the two.");
 }
 
 }  // namespace pgfed::core

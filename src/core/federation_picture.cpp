@@ -14,14 +14,17 @@ bool same_host(std::string_view a, std::string_view b) {
   });
 }
 
-/// The value of hostaddr among a node's options, which check_node() has let in unquoted.
+/// The value of hostaddr among a node's options, as libpq reads it: perhaps with blanks around the
+/// equals sign, perhaps in quotes; check_options() has made sure that it is one plain address.
 std::string_view hostaddr_of(const NodeSpec& spec) {
-  constexpr std::string_view kKeyword = "hostaddr=";
+  constexpr std::string_view kKeyword = "hostaddr";
   const std::string_view options = spec.options.view();
   const std::size_t at = options.find(kKeyword);
   if (at == std::string_view::npos) return {};
-  const std::string_view rest = options.substr(at + kKeyword.size());
-  return rest.substr(0, rest.find(' '));
+  const std::size_t begin = options.find_first_not_of(" \t='", at + kKeyword.size());
+  if (begin == std::string_view::npos) return {};
+  const std::string_view rest = options.substr(begin);
+  return rest.substr(0, rest.find_first_of(" \t'"));
 }
 
 /// Reports are sorted by target when they come in.
@@ -47,8 +50,7 @@ const JudgedBy& Federation::judged_by_of(const Peer& peer) const {
 const Peer* Federation::the_primary() const {
   const Peer* found = nullptr;
   for (const Peer& peer : peers_) {
-    const bool primary =
-        is_self(peer) ? facts_.role == Role::primary : peer.is_running_primary();
+    const bool primary = is_self(peer) ? facts_.role == Role::primary : peer.is_running_primary();
     if (!primary) continue;
     if (found != nullptr) return nullptr;
     found = &peer;
@@ -61,7 +63,9 @@ const Peer* Federation::upstream_of(const Facts& facts) const {
   const std::string_view host = facts.upstream_host.view();
   for (const Peer& peer : peers_) {
     if (peer.spec.port != facts.upstream_port) continue;
-    if (same_host(peer.spec.host.view(), host) || hostaddr_of(peer.spec) == host) return &peer;
+    if (same_host(peer.spec.host.view(), host) || same_host(hostaddr_of(peer.spec), host)) {
+      return &peer;
+    }
   }
   return nullptr;
 }
@@ -85,14 +89,15 @@ FederationRow Federation::federation_row(const Peer& peer, Instant now) const {
     if (const Peer* upstream = upstream_of(*facts)) row.upstream = upstream->spec.name;
     const Peer* primary = the_primary();
     if (facts->role == Role::standby && primary != nullptr) {
-      row.lag_bytes = static_cast<std::int64_t>(
-          bytes_between(facts->replay, facts_of(*primary)->flush));
+      row.lag_bytes =
+          static_cast<std::int64_t>(bytes_between(facts->replay, facts_of(*primary)->flush));
       if (const auto lag = lag_of(*facts, now)) row.lag_us = lag->count();
     }
   }
   row.seen = is_self(peer) ? now : peer.seen_at;
-  row.status = Status::ok;
-  for (const CheckRow& check : checks_.about(peer.spec.name)) {
+  const auto checks = checks_.about(peer.spec.name);
+  row.status = checks.empty() ? Status::unknown : Status::ok;
+  for (const CheckRow& check : checks) {
     if (check.status == Status::ok) continue;
     const bool worse = row.status == Status::ok || row.status == Status::unknown ||
                        (row.status == Status::warning && check.status == Status::critical);
@@ -141,7 +146,7 @@ LinkReport Federation::link_to(const Peer& peer, Instant now) const {
     link.rtt = peer.rtt;
   }
   if (peer.report) link.role = peer.report->facts.role;
-  link.error = peer.failing ? peer.failure.message : ErrorText{};
+  if (!link.connected) link.error = peer.failure.message;
   // An answer is counted from its request on: whoever reads this must be able to tell an answer of
   // the target's earlier life, which was long on its way, from one of its present life.
   const Instant at = link.connected ? peer.seen_at - peer.rtt : peer.outcome_at;

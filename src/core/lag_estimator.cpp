@@ -10,12 +10,11 @@ void LagEstimator::sample(std::uint32_t timeline, Lsn lsn, Instant at) {
     clear();
     timeline_ = timeline;
   }
+  if (count_ > 0 && lsn < samples_[count_ - 1].lsn && at >= samples_[count_ - 1].last_seen) clear();
   if (count_ > 0) {
     Sample& newest = samples_[count_ - 1];
-    if (lsn < newest.lsn || at < newest.last_seen) {
-      // An older report overtaken by a newer one: nothing to learn from it.
-      return;
-    }
+    // An older report that a newer one overtook: nothing to learn from it.
+    if (at < newest.last_seen) return;
     if (lsn == newest.lsn) {
       newest.last_seen = at;
       return;

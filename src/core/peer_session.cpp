@@ -21,7 +21,8 @@ Failure timed_out(Stage stage, const Timing& timing) {
   failure.kind = FailureKind::network;
   switch (failure.stage) {
     case Stage::resolve:
-      failure.message = "could not resolve the host name within " + milliseconds_text(timing.timeout);
+      failure.message =
+          "could not resolve the host name within " + milliseconds_text(timing.timeout);
       break;
     case Stage::query:
       failure.message = "no reply within " + milliseconds_text(timing.timeout);
@@ -56,8 +57,8 @@ void PeerSession::restart(Instant now, Actions& actions) {
 
 void PeerSession::hurry(Instant now, const Timing& timing) {
   // At most five times the usual rate, whatever happens around us.
-  const Instant soonest = std::max(now + random_.between(Duration::zero(), kHurry),
-                                   asked_at_ + timing.interval / 5);
+  const Instant soonest =
+      std::max(now + random_.between(milliseconds(1), kHurry), asked_at_ + timing.interval / 5);
   if (phase_ == Phase::ready) due_ = std::min(due_, soonest);
   // The outstanding request carried what was so before, and so may its reply.
   if (phase_ == Phase::asking) hurried_ = true;
@@ -124,12 +125,11 @@ void PeerSession::wait(Instant now, const Timing& timing) {
   const Duration longest = std::min(most, wanted);
   ++dials_failed_;
   // Counted from the last dial, so that one which took its whole time is not paid for twice.
-  const Duration jitter = random_.between(Duration::zero(), std::min(most, kFirstWait));
+  const Duration jitter = random_.between(milliseconds(1), std::min(most, kFirstWait));
   due_ = std::max(dialled_at_ + random_.between(longest / 2, longest), now + jitter);
 }
 
-std::optional<Duration> PeerSession::replied(RequestId request, Instant now,
-                                             const Timing& timing) {
+std::optional<Duration> PeerSession::replied(RequestId request, Instant now, const Timing& timing) {
   if (phase_ != Phase::asking || request != request_) return std::nullopt;
   phase_ = Phase::ready;
   dials_failed_ = 0;

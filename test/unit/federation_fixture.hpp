@@ -120,10 +120,10 @@ inline Failure refused() {
 /// What stands at a node's endpoint.
 struct Server {
   Report report;
-  std::optional<Failure> refuses;   ///< what comes of each dial
-  std::optional<Failure> breaks;    ///< what comes of each request
-  bool silent = false;              ///< nothing comes of anything
-  bool frozen = false;              ///< dials succeed (the kernel's doing), requests stay unanswered
+  std::optional<Failure> refuses;  ///< what comes of each dial
+  std::optional<Failure> breaks;   ///< what comes of each request
+  bool silent = false;             ///< nothing comes of anything
+  bool frozen = false;             ///< dials succeed (the kernel's doing), requests stay unanswered
   Duration latency = milliseconds(1);  ///< from a dial or request to what comes of it
 };
 
@@ -209,9 +209,10 @@ class Bench {
   }
   /// Starts anew, as `number`th life.
   void restart(const std::string& node, std::uint8_t number) {
-    kill(node);
     servers[node].refuses.reset();
     servers[node].report.incarnation = life(node, number);
+    break_sessions(node, failure_of(Stage::query, FailureKind::network,
+                                    "server closed the connection unexpectedly"));
   }
 
   // ---- looking ---------------------------------------------------------------------------------
@@ -336,8 +337,7 @@ class Bench {
       pending_.emplace(now + server.latency, SessionFailed{ask.attempt, *server.breaks});
       return;
     }
-    pending_.emplace(now + server.latency,
-                     ReplyReceived{ask.attempt, ask.request, server.report});
+    pending_.emplace(now + server.latency, ReplyReceived{ask.attempt, ask.request, server.report});
   }
 
   std::map<Attempt, std::string> dialled_;
@@ -345,5 +345,15 @@ class Bench {
   std::map<std::string, std::vector<Instant>> asked_;
   std::multimap<Instant, Event> pending_;
 };
+
+/// The gap between two requests to a node never exceeds this: its `seen` stays under two intervals.
+inline void expect_on_time(Bench& bench, const std::string& node, std::size_t from = 0) {
+  const auto& asked = bench.asked(node);
+  ASSERT_GT(asked.size(), from + 1) << node;
+  for (std::size_t i = from + 1; i < asked.size(); ++i) {
+    EXPECT_LE(asked[i] - asked[i - 1], milliseconds(1002)) << node;
+  }
+  EXPECT_LT(age(bench.row(node).seen, bench.now), seconds(2)) << node;
+}
 
 }  // namespace pgfed::core::testing

@@ -69,11 +69,16 @@ class Federation {
   void learn_identity_from_self(const Report& answer, Instant now, Actions& actions);
   void learn_identity_from_failure(Instant now, Actions& actions);
   /// `asked`: when the request was sent that the report answers.
-  void learn_identity_from_peer(const Report& report, Instant asked, Instant now,
-                                Actions& actions);
+  void learn_identity_from_peer(const Report& report, Instant asked, Instant now, Actions& actions);
+  void learn_identity_from_namesake(const Peer& peer, const Report& answer, Instant now,
+                                    Actions& actions);
+  void doubt_identity_after_move(Instant now, Actions& actions);
   void set_identity(Identity identity, std::string_view why, Instant now, Actions& actions);
-  void review_quarantine(Instant now, Actions& actions);
-  void note_rival(Peer& peer, const Incarnation& claimed, Identity identity, Instant at);
+  void review_identity(Instant now, Actions& actions);
+  [[nodiscard]] bool upstream_is_self() const;
+  Rival& note_rival(Peer& peer, const Incarnation& claimed, Identity identity, Instant at);
+  /// Weighs what was claimed against the answer that came; `before` is the answer before it.
+  void weigh_rival(Peer& peer, const std::optional<Report>& before, Instant asked, Instant now);
   [[nodiscard]] bool rival_proven(const Peer& peer, Instant now) const;
 
   // federation_checks.cpp: verdicts
@@ -81,6 +86,7 @@ class Federation {
   void check_self(Instant now);
   void check_primaries(Actions& actions);
   void check_node(const Peer& peer, Instant now);
+  [[nodiscard]] std::string_view why_not_dialled() const;
   void check_standby(const Peer& peer, const Facts& facts, const JudgedBy& judged_by, Instant now);
 
   // federation_picture.cpp
@@ -109,8 +115,9 @@ class Federation {
   std::uint64_t table_system_identifier_ = 0;
   VersionText extension_version_;
   NodeRegistry registry_;
-  std::vector<Peer> peers_;          ///< sorted by name; this node among them
+  std::vector<Peer> peers_;  ///< sorted by name; this node among them
   Facts facts_;
+  Instant facts_at_{};
   JudgedBy judged_by_;
   LagEstimator primary_wal_;
 
@@ -118,8 +125,10 @@ class Federation {
   DetailText identity_detail_;
   Instant identity_since_{};
   bool settled_by_peer_ = false;
+  bool quarantine_told_ = false;
   std::uint32_t strangers_in_a_row_ = 0;  ///< answers of another server at our own endpoint
 
+  bool no_primary_ = false;
   bool two_primaries_ = false;
   Counters counters_;
   CheckBook checks_;

@@ -10,14 +10,17 @@
 
 namespace pgfed::core {
 
-/// A second server under a node's name, as far as somebody said so.
+/// A second server under a node's name, as far as somebody said so. Incarnations never come back, so
+/// an answer of the node, a claim made later and the same answer again, asked for later still, prove
+/// two; a node that was merely started anew gives no such answer.
 struct Rival {
-  Incarnation claimed;          ///< what the rival calls itself
-  Incarnation direct;           ///< what we had from the node itself when we were told
+  Incarnation claimed;                     ///< what the rival calls itself
+  Incarnation direct;                      ///< what we had from the node itself when we were told
   Identity identity = Identity::checking;  ///< how sure the rival is of itself
-  Instant first_claimed_at{};
-  Instant claimed_at{};                  ///< the last time
-  Instant proven_at{};          ///< the node answered as before after the claim: there are two
+  Instant claimed_at{};                    ///< the last time: what is no longer claimed is over
+  std::uint32_t calls = 0;                 ///< how often the rival itself called here
+  Instant told_at{};                       ///< when the first claim that counts reached us
+  Instant proven_at{};  ///< asked after that, the node answered as before: there are two
 };
 
 /// Everything that this node knows of one node of the table, itself included.
@@ -27,24 +30,25 @@ class Peer {
 
   NodeSpec spec;
   PeerSession session;
-  SessionInfo info;                      ///< of the session that stands or stood last
+  SessionInfo info;  ///< of the session that stands or stood last
 
-  std::optional<Report> report;          ///< the last one that this node itself gave us, trusted
-  Instant report_at{};                   ///< when it was made: the middle of the round trip
-  Instant seen_at{};                     ///< when it came
-  Instant incarnation_since{};           ///< when the first one of this incarnation came
+  std::optional<Report> report;  ///< the last one that this node itself gave us, trusted
+  Instant report_at{};           ///< when it was made: the middle of the round trip
+  Instant seen_at{};             ///< when it came
+  Instant incarnation_since{};   ///< when the first one of this incarnation came
   Duration rtt{};
   Duration clock_offset{};
 
-  bool failing = false;                  ///< the last attempt failed, or its answer was not its own
-  Failure failure;                       ///< why
-  std::uint32_t failures = 0;            ///< in a row
+  bool failing = false;        ///< the last attempt failed, or its answer was not its own
+  Failure failure;             ///< why
+  std::uint32_t failures = 0;  ///< in a row
   Instant failing_since{};
-  Instant outcome_at{};                  ///< of the last reply or failure
+  Instant outcome_at{};  ///< of the last reply or failure
 
-  std::optional<Report> heard;           ///< what it pushed to us last: hearsay
+  std::optional<Report> heard;  ///< what it pushed to us last: hearsay
   Instant heard_at{};
   Rival rival;
+  Incarnation former;  ///< the one that answered before the present one
 
   // What was derived last, to know when it changed.
   State state = State::unknown;

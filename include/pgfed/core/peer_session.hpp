@@ -51,8 +51,8 @@ class PeerSession {
                               Counters& counters, Actions& actions);
   void progress(Stage stage) { stage_ = stage; }
   void opened(Instant now);
-  /// The session is gone. True where it stood and had answered, so that it is dialled again at once
-  /// and nothing need be said yet.
+  /// The session is gone. True where a standing one broke for the first time since its last reply:
+  /// it is dialled again at once, and nothing need be said about the node yet.
   bool failed(Instant now, const Timing& timing);
   /// Takes the reply to the outstanding request; the round trip, or nothing if it answers another.
   std::optional<Duration> replied(RequestId request, Instant now, const Timing& timing);
@@ -73,10 +73,10 @@ class PeerSession {
   Stage stage_ = Stage::none;
   Attempt attempt_ = 0;
   RequestId request_ = 0;
-  Instant due_{};        ///< of the next dial or request, or the deadline of the present one
+  Instant due_{};  ///< of the next dial or request, or the deadline of the present one
   Instant dialled_at_{};
   Instant asked_at_{};
-  bool hurried_ = false;            ///< while a request was outstanding
+  bool hurried_ = false;  ///< while a request was outstanding
   Instant opened_at_{};
   std::uint32_t dials_failed_ = 0;  ///< in a row
   Random random_;
