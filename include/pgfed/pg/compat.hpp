@@ -1,0 +1,31 @@
+#pragma once
+
+#include "pgfed/pg/postgres_api.hpp"
+
+/// What differs between the versions of Postgres, in one place. Postgres regime.
+namespace pgfed::pg::compat {
+
+/// A plain sequential scan without scan keys.
+TableScanDesc begin_table_scan(Relation relation, Snapshot snapshot);
+
+/// A wait event set that lives as long as the process.
+WaitEventSet* create_wait_event_set(int events);
+
+/// This process's number in the array of PGPROCs, and the latch that belongs to such a number.
+int own_proc_number();
+Latch* latch_of(int proc_number);
+
+/// How many PGPROCs there are.
+int proc_count();
+
+/// The wait event that pg_stat_activity shows; registered by name where Postgres can (17).
+uint32 wait_event(const char* name);
+
+/// Whether the current user owns the database, as a superuser does any.
+bool owns_database(Oid database);
+bool is_template_database(Oid database);
+
+/// A database whose DROP was interrupted: it cannot be connected to.
+bool is_broken_database(Form_pg_database database);
+
+}  // namespace pgfed::pg::compat

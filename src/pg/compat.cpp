@@ -1,0 +1,61 @@
+#include "pgfed/pg/compat.hpp"
+
+namespace pgfed::pg::compat {
+
+TableScanDesc begin_table_scan(Relation relation, Snapshot snapshot) {
+  return table_beginscan(relation, snapshot, 0, nullptr);
+}
+
+WaitEventSet* create_wait_event_set(int events) {
+#if PG_VERSION_NUM >= 170000
+  return CreateWaitEventSet(nullptr, events);
+#else
+  return CreateWaitEventSet(TopMemoryContext, events);
+#endif
+}
+
+int own_proc_number() {
+#if PG_VERSION_NUM >= 170000
+  return MyProcNumber;
+#else
+  return MyProc->pgprocno;
+#endif
+}
+
+Latch* latch_of(int proc_number) { return &GetPGProcByNumber(proc_number)->procLatch; }
+
+int proc_count() { return static_cast<int>(ProcGlobal->allProcCount); }
+
+uint32 wait_event([[maybe_unused]] const char* name) {
+#if PG_VERSION_NUM >= 170000
+  return WaitEventExtensionNew(name);
+#else
+  return PG_WAIT_EXTENSION;
+#endif
+}
+
+bool owns_database(Oid database) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(DatabaseRelationId, database, GetUserId());
+#else
+  return pg_database_ownercheck(database, GetUserId());
+#endif
+}
+
+bool is_template_database(Oid database) {
+  HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
+  if (!HeapTupleIsValid(tuple)) return false;
+  const bool is_template = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple))->datistemplate;
+  ReleaseSysCache(tuple);
+  return is_template;
+}
+
+bool is_broken_database([[maybe_unused]] Form_pg_database database) {
+#ifdef DATCONNLIMIT_INVALID_DB
+  return database->datconnlimit == DATCONNLIMIT_INVALID_DB;
+#else
+  return false;
+#endif
+}
+
+}  // namespace pgfed::pg::compat
