@@ -65,6 +65,8 @@ void Federation::learn_identity_from_failure(Instant now, Actions& actions) {
 void Federation::learn_identity_from_peer(const Report& report, Instant asked, Instant now,
                                           Actions& actions) {
   for (const LinkReport& link : report.links) {
+    // Whom a node finds at its own endpoint is its own affair, and is in its identity.
+    if (link.target == report.node) continue;
     // The report was made after the request, hence this is never later than the truth: what a peer
     // saw of an earlier life must not count as seen in this one.
     const Instant observed = asked - link.age;

@@ -166,9 +166,7 @@ void Federation::add_links(const Peer& peer, Instant now, std::vector<LinkRow>& 
     return row;
   };
   if (is_self(peer)) {
-    for (const Peer& other : peers_) {
-      if (!is_self(other)) links.push_back(row_for(link_to(other, now), now));
-    }
+    for (const Peer& other : peers_) links.push_back(row_for(link_to(other, now), now));
     return;
   }
   // Its own word, from our session; else what it told us itself when it called here.
@@ -177,7 +175,6 @@ void Federation::add_links(const Peer& peer, Instant now, std::vector<LinkRow>& 
   const Instant made = hearsay ? peer.heard_at : peer.report_at;
   const bool fresh = report && (!hearsay || age(made, now) < patience());
   for (const Peer& other : peers_) {
-    if (other.spec.name == peer.spec.name) continue;
     const LinkReport* found = fresh ? find_link(*report, other.spec.name) : nullptr;
     if (found != nullptr) {
       links.push_back(row_for(*found, made));
@@ -222,9 +219,7 @@ Report Federation::report(Instant now) const {
   report.extension_version = extension_version_;
   report.server_version = self_.server_version;
   report.links.reserve(peers_.size());
-  for (const Peer& peer : peers_) {
-    if (!is_self(peer)) report.links.push_back(link_to(peer, now));
-  }
+  for (const Peer& peer : peers_) report.links.push_back(link_to(peer, now));
   return report;
 }
 

@@ -125,6 +125,7 @@ void PeerConnection::poll_connecting() {
       return;
     }
     stage_ = stage_of(connection);
+    if (stage_ == Stage::tls) free_idle_buffers(connection);
     // (Before that, it is TLS that takes memory, for as many authorities as there are in a file.)
     if (logging_in && !within_room(memory)) return;
     if (stage_ == Stage::connect) on_connecting_socket();

@@ -46,6 +46,11 @@ core::Text<128> presented_subject(PGconn* connection) {
   return {std::string_view(bytes, static_cast<std::size_t>(length))};
 }
 
+void free_idle_buffers(PGconn* connection) {
+  SSL* tls = tls_of(connection);
+  if (tls != nullptr) SSL_set_mode(tls, SSL_MODE_RELEASE_BUFFERS);
+}
+
 bool tls_pending(PGconn* connection) {
   SSL* tls = tls_of(connection);
   return tls != nullptr && SSL_pending(tls) > 0;

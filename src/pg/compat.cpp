@@ -42,6 +42,15 @@ bool owns_database(Oid database) {
 #endif
 }
 
+bool may_create_databases() {
+  if (superuser()) return true;
+  HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));
+  if (!HeapTupleIsValid(tuple)) return false;
+  const bool may = reinterpret_cast<Form_pg_authid>(GETSTRUCT(tuple))->rolcreatedb;
+  ReleaseSysCache(tuple);
+  return may;
+}
+
 bool is_template_database(Oid database) {
   HeapTuple tuple = SearchSysCache1(DATABASEOID, ObjectIdGetDatum(database));
   if (!HeapTupleIsValid(tuple)) return false;

@@ -70,7 +70,7 @@ Oid needed_database(Node* tree) {
   if (!OidIsValid(oid) || oid == MyDatabaseId) return InvalidOid;
   if (compat::owns_database(oid)) return oid;
   const bool may_copy =
-      as_template && have_createdb_privilege() && compat::is_template_database(oid);
+      as_template && compat::may_create_databases() && compat::is_template_database(oid);
   return may_copy ? oid : InvalidOid;
 }
 

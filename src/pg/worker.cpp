@@ -47,6 +47,7 @@ struct Loop {
   CatalogLauncher launcher;
   Publication picture;
   Publication links;
+  std::size_t link_count = 0;  ///< as published last
   Publication own;
 };
 
@@ -151,9 +152,11 @@ void publish(Loop& loop) {
     loop.picture = Publication{now, revision};
   }
   const std::uint64_t links_revision = engine->links_revision();
-  if (loop.links.due(links_revision, now, links_interval(engine->links().size()))) {
+  if (loop.links.due(links_revision, now, links_interval(loop.link_count))) {
     require(loop, engine->make_links(now));
     publish_links(engine->links());
+    loop.link_count = engine->links().size();
+    engine->drop_links();
     loop.links = Publication{now, links_revision};
   }
   // Of what a peer wants to know, both tell a change.
@@ -172,7 +175,7 @@ long time_to_wait(const Loop& loop) {
   core::Instant until = now + core::milliseconds(setting::peer_interval);
   until = std::min(until, loop.engine->next_deadline());
   until = std::min(until, loop.launcher.deadline());
-  until = std::min(until, loop.links.at + links_interval(loop.engine->links().size()));
+  until = std::min(until, loop.links.at + links_interval(loop.link_count));
   if (until <= now) return 0;
   return static_cast<long>(((until - now).count() + 999) / 1000);
 }

@@ -1,5 +1,7 @@
 #include "pgfed/pg/worker_engine.hpp"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <exception>
 #include <new>
@@ -25,6 +27,10 @@ constexpr int kMaxRounds = 4;
 /// peers, most of the work of asking would be to say the same again and again.
 constexpr core::Duration kLongestReuse = core::milliseconds(100);
 constexpr int kReusesPerInterval = 8;
+
+/// From this size on memory is mapped by itself, which glibc would otherwise give up after the first
+/// time.
+constexpr int kMappedFrom = 1024 * 1024;
 
 }  // namespace
 
@@ -169,6 +175,10 @@ WorkerEngine::~WorkerEngine() { impl_->transport.hangup_all(); }
 
 WorkerEngine* WorkerEngine::create(const core::Self& self, std::size_t max_nodes,
                                    core::Instant (*clock)()) noexcept {
+  // What is large and lives for a moment, as the links of a large federation, goes back to the system.
+#ifdef M_MMAP_THRESHOLD
+  mallopt(M_MMAP_THRESHOLD, kMappedFrom);
+#endif
   try {
     return new WorkerEngine(std::make_unique<Impl>(self, max_nodes, clock));
   } catch (...) {
@@ -244,6 +254,8 @@ bool WorkerEngine::make_picture(core::Instant now) noexcept {
 bool WorkerEngine::make_links(core::Instant now) noexcept {
   return guarded([&] { impl_->links = impl_->federation.links(now); });
 }
+
+void WorkerEngine::drop_links() noexcept { std::vector<core::LinkRow>().swap(impl_->links); }
 
 bool WorkerEngine::make_own_report(core::Instant now) noexcept {
   return guarded([&] { impl_->own = impl_->federation.report(now); });

@@ -133,8 +133,10 @@ class PictureCheck {
     }
     if (!quiet_between(observer_, observer) || !quiet_between(observer, target)) return;
     if (observer.table_version() != world_.table_version()) return;
+    if (&observer == &target && observer.traits().no_hairpin) return;
     // An observer without proof of itself looks at nobody.
     if (observer.federation().identity() != Identity::confirmed) return;
+    if (*from == *to && target.traits().no_hairpin) return;
     ++world_.tally().links;
     require(link.connected, "shows no link from " + link.observer.str() + " to " +
                                 link.target.str() + ": " + link.error.str());
@@ -163,6 +165,18 @@ class PictureCheck {
   core::Picture picture_;
   std::vector<core::LinkRow> links_;
 };
+
+/// Nothing is waited for longer than the timeout.
+void check_deadlines(const World& world, const Server& server) {
+  if (!server.running()) return;
+  const Duration longest = world.scenario().timeout + server.traits().tick_lateness;
+  for (const auto& [attempt, connection] : server.connections()) {
+    if (connection.open && connection.asked == 0) continue;
+    if (world.now() - connection.since <= longest) continue;
+    throw Violation("at " + show(world.now()) + " " + server.traits().name.str() +
+                    " still waits for " + connection.node.str());
+  }
+}
 
 void check_copy(World& world, const Server& copy) {
   const auto of = world.server_named(copy.traits().name);
@@ -211,18 +225,6 @@ void check_step(const World& world, const Server& server) {
     if (connection.node == name) continue;
     throw Violation("at " + show(world.now()) + " " + name.str() + ", which is " +
                     std::string(word(identity)) + ", has a session with " + connection.node.str());
-  }
-}
-
-/// Nothing is waited for longer than the timeout.
-void check_deadlines(const World& world, const Server& server) {
-  if (!server.running()) return;
-  const Duration longest = world.scenario().timeout + server.traits().tick_lateness;
-  for (const auto& [attempt, connection] : server.connections()) {
-    if (connection.open && connection.asked == 0) continue;
-    if (world.now() - connection.since <= longest) continue;
-    throw Violation("at " + show(world.now()) + " " + server.traits().name.str() +
-                    " still waits for " + connection.node.str());
   }
 }
 

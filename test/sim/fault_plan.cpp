@@ -145,14 +145,18 @@ void plan_freeze(World& world) {
   world.queue().at(window.end, [&world, index] { world.server(index).thaw(); });
 }
 
+const std::vector<Trouble>& troubles() {
+  static const std::vector<Trouble> all = {Trouble::crowded,  Trouble::starting,
+                                           Trouble::rejected, Trouble::not_loaded,
+                                           Trouble::flapping, Trouble::garbled};
+  return all;
+}
+
 /// Callers are turned away, dropped or served garbage.
 void plan_trouble(World& world) {
-  static const std::vector<Trouble> kTroubles = {Trouble::crowded,  Trouble::starting,
-                                                 Trouble::rejected, Trouble::not_loaded,
-                                                 Trouble::flapping, Trouble::garbled};
   const Window window = draw_window(world);
   const std::size_t index = draw_server(world);
-  const Trouble trouble = world.dice().pick(kTroubles);
+  const Trouble trouble = world.dice().pick(troubles());
   const bool restarted = world.dice().chance(50);
   disturb(world, index, window);
   world.queue().at(window.begin, [&world, index, trouble, restarted] {

@@ -24,8 +24,8 @@ std::string text(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-Server::Server(World& world, std::size_t index, ServerTraits traits)
-    : world_(world), index_(index), traits_(std::move(traits)) {}
+Server::Server(World& world, std::size_t index, const ServerTraits& traits)
+    : world_(world), index_(index), traits_(traits) {}
 
 core::Instant Server::local(Time at) const { return kBoot + traits_.boot_offset + at; }
 
@@ -38,8 +38,8 @@ void Server::start() {
   if (alive()) return;
   ++life_;
   wal_since_ = world_.now();
-  for (std::size_t i = 0; i < incarnation_.bytes.size(); ++i) {
-    incarnation_.bytes[i] = static_cast<std::uint8_t>(world_.dice().next());
+  for (std::uint8_t& byte : incarnation_.bytes) {
+    byte = static_cast<std::uint8_t>(world_.dice().next());
   }
   core::Self self;
   self.node = traits_.name;

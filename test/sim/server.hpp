@@ -48,7 +48,7 @@ enum class Trouble { none, crowded, starting, rejected, not_loaded, flapping, ga
 /// freeze, be promoted; a life lasts from start to crash.
 class Server {
  public:
-  Server(World& world, std::size_t index, ServerTraits traits);
+  Server(World& world, std::size_t index, const ServerTraits& traits);
 
   // What befalls it.
   void start();

@@ -116,7 +116,7 @@ TEST(Picture, ExtremeFiguresOfAPeerDoNoHarm) {
   pit.links = {link, link, link_of("zeus", life("zeus")), link_of("", life("x"))};
   leo.run_for(seconds(3));
   EXPECT_EQ(leo.row("pit").lag_bytes, 0);
-  EXPECT_EQ(leo.fed.links(leo.now).size(), 6U);
+  EXPECT_EQ(leo.fed.links(leo.now).size(), 9U);
   pit.facts = primary_facts(UINT64_MAX);
   leo.run_for(seconds(3));
   EXPECT_EQ(leo.row("ait").lag_us, kNoValue);
@@ -124,12 +124,11 @@ TEST(Picture, ExtremeFiguresOfAPeerDoNoHarm) {
 
 // ---- links ---------------------------------------------------------------------------------------
 
-TEST(Links, AreNTimesNWithoutTheDiagonal) {
+TEST(Links, AreNTimesNTheOwnEndpointIncluded) {
   Bench leo("leo");
   leo.start_three();
   for (const char* observer : {"ait", "pit"}) {
     for (const char* target : {"pit", "leo", "ait"}) {  // not sorted
-      if (std::string_view(observer) == target) continue;
       LinkReport link = link_of(target, life(target), milliseconds(40));
       link.rtt = milliseconds(7);
       leo.servers[observer].report.links.push_back(link);
@@ -137,7 +136,7 @@ TEST(Links, AreNTimesNWithoutTheDiagonal) {
   }
   leo.run_for(seconds(5));
   const auto links = leo.fed.links(leo.now);
-  EXPECT_EQ(links.size(), 6U);
+  EXPECT_EQ(links.size(), 9U);
   for (const LinkRow& link : links) {
     EXPECT_TRUE(link.connected) << link.observer.view() << " " << link.target.view();
     EXPECT_TRUE(link.error.empty());
@@ -221,16 +220,18 @@ TEST(OwnReport, SaysWhatPeersNeed) {
   EXPECT_EQ(report.library_version, "0.1");
   EXPECT_EQ(report.extension_version, "0.1");
   EXPECT_EQ(report.server_version, 150010U);
-  ASSERT_EQ(report.links.size(), 2U);
+  ASSERT_EQ(report.links.size(), 3U);
   EXPECT_EQ(report.links[0].target, "ait");
   EXPECT_TRUE(report.links[0].connected);
   EXPECT_EQ(report.links[0].incarnation, life("ait"));
   EXPECT_EQ(report.links[0].role, Role::standby);
   EXPECT_LT(report.links[0].age, seconds(1));
-  EXPECT_EQ(report.links[1].target, "pit");
-  EXPECT_FALSE(report.links[1].connected);
-  EXPECT_FALSE(report.links[1].incarnation.known());
-  EXPECT_EQ(report.links[1].error, "connection refused");
+  EXPECT_EQ(report.links[1].target, "leo");
+  EXPECT_TRUE(report.links[1].connected);
+  EXPECT_EQ(report.links[2].target, "pit");
+  EXPECT_FALSE(report.links[2].connected);
+  EXPECT_FALSE(report.links[2].incarnation.known());
+  EXPECT_EQ(report.links[2].error, "connection refused");
   EXPECT_LE(encode(report).size(), kMaxReport);
   EXPECT_TRUE(decode(encode(report)).ok());
 }
@@ -243,8 +244,8 @@ TEST(OwnReport, AnObservationIsAsOldAsTheRequestForIt) {
   leo.servers["pit"].latency = milliseconds(600);
   leo.run_for(milliseconds(1210));
   const Report report = leo.fed.report(leo.now);
-  ASSERT_TRUE(report.links[1].connected);
-  EXPECT_GE(report.links[1].age, leo.now - leo.asked("pit")[0]);
+  ASSERT_TRUE(report.links[2].connected);
+  EXPECT_GE(report.links[2].age, leo.now - leo.asked("pit")[0]);
 }
 
 }  // namespace

@@ -80,8 +80,8 @@ class NetResolver : public testing::Test {
  protected:
   Resolver make(const std::string& servers, const std::string& conf = "/etc/resolv.conf") {
     return Resolver({.now = boot_now,
-                     .reserve_descriptor = [this] { ++descriptors_; },
-                     .release_descriptor = [this] { --descriptors_; }},
+                     .reserve_descriptor = [this] { ++descriptors; },
+                     .release_descriptor = [this] { --descriptors; }},
                     {.servers = servers, .resolv_conf = conf});
   }
 
@@ -91,22 +91,22 @@ class NetResolver : public testing::Test {
                                            core::Duration patience = core::seconds(20)) {
     const core::Instant end = boot_now() + patience;
     while (boot_now() < end) {
-      const auto found = std::find_if(answers_.begin(), answers_.end(),
+      const auto found = std::find_if(answers.begin(), answers.end(),
                                       [id](const auto& answer) { return answer.id == id; });
-      if (found != answers_.end()) return *found;
-      if (server != nullptr) questions_ += server->serve(answering);
+      if (found != answers.end()) return *found;
+      if (server != nullptr) questions += server->serve(answering);
       pollfd ready{.fd = resolver.descriptor(), .events = POLLIN, .revents = 0};
       const auto wait = std::min<core::Duration>(core::milliseconds(10),
                                                  core::age(boot_now(), resolver.next_deadline()));
       poll(&ready, 1, static_cast<int>(wait.count() / 1000));
-      resolver.run(answers_);
+      resolver.run(answers);
     }
     return std::nullopt;
   }
 
-  std::vector<Resolver::Answer> answers_;
-  int descriptors_ = 0;
-  int questions_ = 0;
+  std::vector<Resolver::Answer> answers;
+  int descriptors = 0;
+  int questions = 0;
 };
 
 TEST_F(NetResolver, KnowsNumericAddresses) {
@@ -124,9 +124,9 @@ TEST_F(NetResolver, AnswersNumericAddressesAtOnce) {
   Resolver resolver = make(silent.where());
   resolver.start(1, "192.0.2.1");
   EXPECT_EQ(resolver.next_deadline(), core::kNever);
-  resolver.run(answers_);
-  ASSERT_EQ(answers_.size(), 1U);
-  EXPECT_EQ(answers_[0].addresses, std::vector<std::string>{"192.0.2.1"});
+  resolver.run(answers);
+  ASSERT_EQ(answers.size(), 1U);
+  EXPECT_EQ(answers[0].addresses, std::vector<std::string>{"192.0.2.1"});
   EXPECT_EQ(silent.serve(false), 0);
 }
 
@@ -157,11 +157,11 @@ TEST_F(NetResolver, ASilentNameServerHoldsNobodyUp) {
   const core::Instant before = boot_now();
   resolver.start(2, "127.0.0.1");
   resolver.start(3, "localhost");
-  resolver.run(answers_);
+  resolver.run(answers);
   EXPECT_LT(core::age(before, boot_now()), core::milliseconds(500));
-  ASSERT_EQ(answers_.size(), 2U);
-  EXPECT_EQ(answers_[0].id, 2U);
-  EXPECT_EQ(answers_[1].id, 3U);
+  ASSERT_EQ(answers.size(), 2U);
+  EXPECT_EQ(answers[0].id, 2U);
+  EXPECT_EQ(answers[1].id, 3U);
   EXPECT_NE(resolver.next_deadline(), core::kForever);
 }
 
@@ -186,7 +186,7 @@ TEST_F(NetResolver, SaysSoInTheEnd) {
   EXPECT_TRUE(answer->addresses.empty());
   EXPECT_EQ(answer->error.find("could not translate host name \"leo.example.org\" to address: "),
             0U);
-  EXPECT_GT(questions_, 0);
+  EXPECT_GT(questions, 0);
 }
 
 TEST_F(NetResolver, AsksOnceForMany) {
@@ -194,8 +194,8 @@ TEST_F(NetResolver, AsksOnceForMany) {
   Resolver resolver = make(server.where());
   for (Resolver::LookupId id = 1; id <= 20; ++id) resolver.start(id, "leo.example.org");
   ASSERT_TRUE(wait_for(resolver, 20, &server, true));
-  EXPECT_EQ(answers_.size(), 20U);
-  EXPECT_LE(questions_, 2);  // A and AAAA
+  EXPECT_EQ(answers.size(), 20U);
+  EXPECT_LE(questions, 2);  // A and AAAA
 }
 
 TEST_F(NetResolver, ForgetsCancelledLookups) {
@@ -208,7 +208,7 @@ TEST_F(NetResolver, ForgetsCancelledLookups) {
   resolver.cancel(3);
   resolver.cancel(99);
   ASSERT_TRUE(wait_for(resolver, 2, &server, true));
-  EXPECT_EQ(answers_.size(), 1U);
+  EXPECT_EQ(answers.size(), 1U);
 }
 
 TEST_F(NetResolver, ReadsResolvConfAgain) {
@@ -219,16 +219,16 @@ TEST_F(NetResolver, ReadsResolvConfAgain) {
     Resolver resolver = make(server.where(), conf);
     resolver.start(1, "leo.example.org");
     EXPECT_FALSE(wait_for(resolver, 1, &server, false, core::milliseconds(100)));
-    EXPECT_GT(questions_, 0);
-    questions_ = 0;
+    EXPECT_GT(questions, 0);
+    questions = 0;
     std::ofstream(conf) << "# another\n";
     // What was being asked is asked again, and the next lookup as well.
     resolver.start(2, "ait.example.org");
     ASSERT_TRUE(wait_for(resolver, 2, &server, true));
     ASSERT_TRUE(wait_for(resolver, 1, &server, true));
-    EXPECT_GE(questions_, 4);
+    EXPECT_GE(questions, 4);
   }
-  EXPECT_EQ(descriptors_, 0);
+  EXPECT_EQ(descriptors, 0);
   std::filesystem::remove(conf);
 }
 
@@ -236,13 +236,13 @@ TEST_F(NetResolver, GivesItsDescriptorsBack) {
   NameServer server;
   {
     Resolver resolver = make(server.where());
-    EXPECT_EQ(descriptors_, 1);
+    EXPECT_EQ(descriptors, 1);
     resolver.start(1, "leo.example.org");
-    EXPECT_GE(descriptors_, 2);
+    EXPECT_GE(descriptors, 2);
     ASSERT_TRUE(wait_for(resolver, 1, &server, true));
     resolver.start(2, "ait.example.org");  // left unanswered
   }
-  EXPECT_EQ(descriptors_, 0);
+  EXPECT_EQ(descriptors, 0);
 }
 
 }  // namespace

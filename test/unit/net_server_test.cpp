@@ -226,8 +226,10 @@ class Steps {
     ASSERT_TRUE(server_.sql("GRANT owner TO trusted"));
     std::string statements;
     for (const auto& [name, value] : planted) {
-      statements += "ALTER DATABASE hostile SET " + name + " = '" + value + "'\n\n";
-      statements += "ALTER ROLE trusted SET " + name + " = '" + value + "'\n\n";
+      for (const char* whose : {"DATABASE hostile", "ROLE trusted"}) {
+        statements.append("ALTER ").append(whose).append(" SET ").append(name);
+        statements.append(" = '").append(value).append("'\n\n");
+      }
     }
     ASSERT_TRUE(server_.sql(statements));
     core::NodeSpec node;
@@ -276,6 +278,7 @@ class Steps {
 
   void crowded() {
     std::vector<std::unique_ptr<PGconn, decltype(&PQfinish)>> crowd;
+    crowd.reserve(10);
     for (int i = 0; i < 10; ++i) {
       crowd.emplace_back(PQconnectdb(server_.superuser_conninfo().c_str()), &PQfinish);
     }
@@ -315,7 +318,7 @@ class Steps {
 
   /// A standby without a primary that has not reached a consistent state stays "starting up".
   void starting() {
-    std::ofstream(server_.path("data/standby.signal"));
+    ASSERT_TRUE(std::ofstream(server_.path("data/standby.signal")).good());
     ASSERT_TRUE(server_.configure(
         "hot_standby = off\nrestore_command = 'false'\nlogging_collector = off\n"));
     ASSERT_TRUE(server_.start());

@@ -432,6 +432,7 @@ TEST(NetTransport, HangsUpOnAPeerThatReadsNothing) {
 TEST(NetTransport, ManyPeersAtOnce) {
   const std::vector<std::uint8_t> bytes = core::encode(sample_report());
   std::vector<std::unique_ptr<FakeServer>> servers;
+  servers.reserve(100);
   for (int i = 0; i < 100; ++i) {
     servers.push_back(std::make_unique<FakeServer>([&](int socket) {
       if (!net_test::log_in(socket)) return;
@@ -442,6 +443,7 @@ TEST(NetTransport, ManyPeersAtOnce) {
   }
   Drill drill(kPlain);
   std::vector<core::Attempt> attempts;
+  attempts.reserve(servers.size());
   for (const auto& server : servers) attempts.push_back(drill.dial("127.0.0.1", server->port()));
   for (const core::Attempt attempt : attempts) {
     ASSERT_TRUE(drill.next<core::SessionOpened>(attempt));

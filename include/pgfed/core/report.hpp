@@ -48,7 +48,7 @@ struct JudgedBy {
   bool operator==(const JudgedBy&) const = default;
 };
 
-/// What the reporter sees of one other node: one row of pgfed.links.
+/// What the reporter sees of one node, itself at its own endpoint included: one row of pgfed.links.
 struct LinkReport {
   Name target;
   Incarnation incarnation;   ///< of the server that answered there; zero where none has

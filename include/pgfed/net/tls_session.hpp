@@ -14,6 +14,10 @@ core::VersionText tls_protocol(PGconn* connection);
 /// it sent none: there is none, or the server did not ask for one.
 core::Text<128> presented_subject(PGconn* connection);
 
+/// From now on OpenSSL frees its buffers, 33 kB a session, while nothing is in them. No effect
+/// without TLS.
+void free_idle_buffers(PGconn* connection);
+
 /// Bytes that OpenSSL has read and decrypted but not handed out: no poll of the socket shows them.
 bool tls_pending(PGconn* connection);
 

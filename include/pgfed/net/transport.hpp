@@ -31,6 +31,8 @@ class Transport {
     std::function<void()> release_descriptor;  ///< after one was closed
   };
 
+  /// Where the system has no descriptor left, descriptor() is -1 and every dial fails. The process
+  /// should have called clear_environment() before.
   explicit Transport(Hooks hooks);
   ~Transport();
   Transport(const Transport&) = delete;
@@ -50,10 +52,12 @@ class Transport {
 
   /// The descriptor that becomes readable when there is something to do; for a WaitEventSet.
   [[nodiscard]] int descriptor() const;
-  /// When run() is wanted even if nothing becomes readable (c-ares' own timers).
+  /// When run() is wanted even if nothing becomes readable: c-ares' own timers, or kNever where
+  /// something has already happened, as a dial that failed at once.
   [[nodiscard]] core::Instant next_deadline() const;
 
-  /// Does what can be done without waiting and appends what happened to `events`.
+  /// Does what can be done without waiting and appends what happened to `events`. Of an attempt that
+  /// was hung up nothing is told any more, nor of one after its SessionFailed.
   void run(std::vector<core::Event>& events);
 
  private:

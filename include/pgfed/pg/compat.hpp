@@ -23,6 +23,8 @@ uint32 wait_event(const char* name);
 
 /// Whether the current user owns the database, as a superuser does any.
 bool owns_database(Oid database);
+/// Whether the current user is a superuser or has CREATEDB.
+bool may_create_databases();
 bool is_template_database(Oid database);
 
 /// A database whose DROP was interrupted: it cannot be connected to.

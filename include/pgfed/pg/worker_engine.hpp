@@ -62,6 +62,8 @@ class WorkerEngine {
   /// Makes rows for the functions that follow.
   bool make_picture(core::Instant now) noexcept;
   bool make_links(core::Instant now) noexcept;
+  /// Frees them, once published: with a hundred nodes they are megabytes.
+  void drop_links() noexcept;
   bool make_own_report(core::Instant now) noexcept;
   [[nodiscard]] const core::Picture& picture() const noexcept;
   [[nodiscard]] std::span<const core::LinkRow> links() const noexcept;

@@ -44,8 +44,8 @@ foreach my $observer (@nodes)
 	$fed->poll($observer, q{SELECT string_agg(observer || '>' || target, ' ' ORDER BY 1)
 			FROM (SELECT observer, target FROM pgfed.links
 			      WHERE connected AND rtt IS NOT NULL AND error IS NULL ORDER BY 1, 2) l},
-		'ait>leo ait>pit leo>ait leo>pit pit>ait pit>leo', 20,
-		"$observer: everybody sees everybody");
+		'ait>ait ait>leo ait>pit leo>ait leo>leo leo>pit pit>ait pit>leo pit>pit', 20,
+		"$observer: everybody sees everybody, and itself at its own address");
 	is($fed->sql($observer, q{SELECT count(*) FROM pgfed.checks WHERE status <> 'ok'}),
 		'0', "$observer: all checks are ok");
 	is($fed->sql($observer, q{SELECT string_agg(DISTINCT observer, ',') FROM pgfed.checks}),

@@ -67,7 +67,7 @@ subtest 'on a standby' => sub {
 	is( $fed->sql('leo', 'SELECT upstream, timeline, lag_bytes >= 0, seen < $$2 s$$, status
 	                        FROM pgfed.federation WHERE node = $$ait$$'),
 		'leo|1|t|t|ok', 'federation: the standby as the primary sees it');
-	$fed->poll('ait', 'SELECT count(*) FROM pgfed.links WHERE connected', 2);
+	$fed->poll('ait', 'SELECT count(*) FROM pgfed.links WHERE connected', 4);
 };
 
 subtest 'standby_settings' => sub {
