@@ -214,6 +214,8 @@ void PeerConnection::read() {
       lose();
       return;
     }
+    // Again, since more may have come while it was read.
+    if (!within_budget()) return;
     take_results();
     if (phase_ == Phase::failed || !within_room(memory)) return;
   } while (tls_pending(connection));
