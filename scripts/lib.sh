@@ -160,28 +160,40 @@ tree_files() {
   (cd "$1" && find . \
     \( -name .git -o -name 'build*' -o -name results -o -name tmp_check \) -type d -prune -o \
     \( -type f -o -type l \) \
-    ! -name '*.o' ! -name '*.d' ! -name '*.so' ! -name '*.a' ! -name '*.bc' ! -name '.build-stamp' \
+    ! -name '*.o' ! -name '*.d' ! -name '*.so' ! -name '*.a' ! -name '*.bc' \
+    ! -name .build-stamp ! -name .synced \
     -printf '%P\t%s\t%T@\t%l\t' \( -perm -100 -printf 'x\0' -o -printf '\0' \) |
     LC_ALL=C sort -z)
 }
 
-# sync_tree FROM TO: makes TO a copy of the source tree FROM. Modification times are kept, what TO
-# has built stays, unchanged files are not touched (a test may be reading them), and source files
-# that FROM no longer has are removed.
+# sync_tree FROM TO: makes TO a copy of the source tree FROM. What TO has built stays, unchanged files
+# are not touched (a test may be reading them), and source files that FROM no longer has are removed.
+#
+# What is copied becomes as old as the copying, for make's sake: a file that was edited while its
+# object was being built from the version before would else be older than that object. So TO/.synced,
+# and not TO's own files, says what the files of FROM were like.
 sync_tree() {
-  local from=$1 to=$2 fresh
+  local from=$1 to=$2 scratch
+  scratch=$(mktemp -d)
   mkdir -p "$to"
-  LC_ALL=C comm -z -13 <(tree_files "$from" | cut -z -f 1) <(tree_files "$to" | cut -z -f 1) |
-    (cd "$to" && xargs -0 -r rm -f --)
-  fresh=$(mktemp)
-  LC_ALL=C comm -z -23 <(tree_files "$from") <(tree_files "$to") | cut -z -f 1 >"$fresh"
-  if [ -s "$fresh" ]; then
-    tar -C "$from" --format=posix --null --verbatim-files-from -T "$fresh" -cf - |
-      tar -C "$to" --no-same-owner --unlink-first -xf -
+  touch "$to/.synced"
+  tree_files "$from" >"$scratch/files"
+  cut -z -f 1 "$scratch/files" >"$scratch/names"
+  tree_files "$to" | cut -z -f 1 >"$scratch/present"
+
+  LC_ALL=C comm -z -13 "$scratch/names" "$scratch/present" | (cd "$to" && xargs -0 -r rm -f --)
+  {
+    LC_ALL=C comm -z -23 "$scratch/files" "$to/.synced" | cut -z -f 1
+    LC_ALL=C comm -z -23 "$scratch/names" "$scratch/present"
+  } | LC_ALL=C sort -zu >"$scratch/fresh"
+  if [ -s "$scratch/fresh" ]; then
+    tar -C "$from" --null --verbatim-files-from -T "$scratch/fresh" -cf - |
+      tar -C "$to" --no-same-owner --touch --unlink-first -xf -
     # Another account may have to read it, whatever the umask was that the tree was made under.
     chmod -R go+rX,go-w "$to"
   fi
-  rm -f "$fresh"
+  mv "$scratch/files" "$to/.synced"
+  rm -rf "$scratch"
 }
 
 # Prints the package archives that this machine's own apt uses for its Debian release, as

@@ -94,6 +94,7 @@ void Federation::apply(const SettingsChanged& change, Instant now, Actions& acti
   judged_by_ = JudgedBy{settings_.lag_warning, settings_.lag_critical, settings_.peer_interval,
                         settings_.mode};
   dirty_ = true;
+  for (Peer& peer : peers_) peer.session.shorten(now, timing());
   tell_peers_soon(now);
 }
 
@@ -198,6 +199,8 @@ void Federation::note_failure(Peer& peer, const Failure& failure, Instant now, A
   peer.failure = failure;
   peer.outcome_at = now;
   ++peer.failures;
+  // Whoever was gone, even for a moment, may have come back as something else.
+  if (failure.kind != FailureKind::crowded) peer.report_stands = false;
   if (is_self(peer)) learn_identity_from_failure(now, actions);
   note_state(peer, now, actions);
   if (was_reachable) {
@@ -234,6 +237,7 @@ void Federation::apply(const ReplyReceived& reply, Instant now, Actions& actions
   peer->outcome_at = now;
   peer->rtt = *rtt;
   peer->failing = false;
+  peer->report_stands = true;
   peer->failures = 0;
   peer->failure = Failure{};
   if (is_self(*peer)) {

@@ -192,7 +192,10 @@ void Federation::check_primaries(Actions& actions) {
   } else if (primaries.empty()) {
     checks_.write(check::kPrimary, nobody, none ? Status::critical : Status::unknown,
                   none ? "no primary is seen" : "not every node has been looked at",
-                  "Start the primary, or promote a standby: SELECT pg_promote().");
+                  // To promote while somebody still looks is how there come to be two.
+                  none ? "Start the primary; if it is lost for good, promote the standby with the "
+                         "highest lsn: SELECT pg_promote()."
+                       : "Wait until each node has answered or failed.");
   } else {
     std::string names;
     for (const Peer* peer : primaries) {
@@ -295,10 +298,10 @@ void Federation::check_standby(const Peer& peer, const Facts& facts, const Judge
       break;
   }
   const auto lag = lag_of(facts, now);
-  if (!lag || two_primaries_) {
+  if (!lag || the_primary() == nullptr) {
     checks_.write(check::kLag, name, Status::unknown,
-                  lag ? "more than one primary is seen to compare with"
-                      : "no primary is seen to compare with",
+                  two_primaries_ ? "more than one primary is seen to compare with"
+                                 : "no primary is seen to compare with",
                   {});
     return;
   }

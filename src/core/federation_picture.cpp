@@ -184,6 +184,7 @@ void Federation::add_links(const Peer& peer, Instant now, std::vector<LinkRow>& 
     none.target = other.spec.name;
     none.error = "no report from node \"" + peer.spec.name.str() + "\"";
     links.push_back(row_for(none, report ? made : started_));
+    links.back().known = false;
   }
 }
 

@@ -236,6 +236,11 @@ Outcome check_site(std::string_view site) {
   return invalid("invalid site " + in_quotes(site), detail);
 }
 
+bool is_endpoint_option(std::string_view keyword) {
+  return std::any_of(kOptionRules.begin(), kOptionRules.end(),
+                     [keyword](const OptionRule& each) { return each.keyword == keyword; });
+}
+
 Outcome check_options(const std::vector<std::pair<std::string, std::string>>& options) {
   for (const auto& [keyword, value] : options) {
     const auto* rule =

@@ -9,7 +9,7 @@ State Peer::derive_state() const {
   switch (failure.kind) {
     case FailureKind::crowded:
       // It lives, and only has no place for us: what it said last still stands.
-      return report ? report->facts.state : State::unknown;
+      return report && report_stands ? report->facts.state : State::unknown;
     case FailureKind::starting:
       return State::starting;
     case FailureKind::not_loaded:
@@ -35,8 +35,7 @@ SessionState Peer::session_state() const {
   return SessionState::idle;
 }
 
-std::optional<Failure> find_mismatch(const Report& report, const Name& expected,
-                                     const Self& self) {
+std::optional<Failure> find_mismatch(const Report& report, const Name& expected, const Self& self) {
   Failure failure;
   failure.stage = Stage::query;
   if (report.facts.system_identifier != self.system_identifier) {
@@ -54,8 +53,8 @@ std::optional<Failure> find_mismatch(const Report& report, const Name& expected,
   }
   if (!(report.node == expected)) {
     failure.kind = FailureKind::other_node;
-    failure.message = "another node answers: \"" + report.node.str() + "\" instead of \"" +
-                      expected.str() + "\"";
+    failure.message =
+        "another node answers: \"" + report.node.str() + "\" instead of \"" + expected.str() + "\"";
     return failure;
   }
   return std::nullopt;

@@ -64,6 +64,23 @@ void PeerSession::hurry(Instant now, const Timing& timing) {
   if (phase_ == Phase::asking) hurried_ = true;
 }
 
+void PeerSession::shorten(Instant now, const Timing& timing) {
+  switch (phase_) {
+    case Phase::idle:
+      break;
+    case Phase::waiting:
+      due_ = std::min(due_, now + timing.interval / 2);
+      break;
+    case Phase::ready:
+      due_ = std::min(due_, now + timing.interval);
+      break;
+    case Phase::dialling:
+    case Phase::asking:
+      due_ = std::min(due_, now + timing.timeout);
+      break;
+  }
+}
+
 std::optional<Failure> PeerSession::tick(Instant now, const Timing& timing, const NodeSpec& node,
                                          Counters& counters, Actions& actions) {
   if (phase_ == Phase::idle || now < due_) return std::nullopt;

@@ -73,6 +73,13 @@ core::Result<Keywords> dial_keywords(const core::NodeSpec& node, const Keywords&
     error.message = "options of node \"" + node.name.str() + "\" could not be parsed";
     return error;
   }
+  // A row may have come by another way than pgfed.add_node(), as from a dump: whatever it says must
+  // not turn off TLS or bring credentials.
+  for (const auto& [keyword, value] : options.value()) {
+    if (libpq_knows(keyword) && !core::is_endpoint_option(keyword)) {
+      return core::check_options({{keyword, value}}).error();
+    }
+  }
   for (const Keywords* given : {&options.value(), &conninfo}) {
     for (const auto& [keyword, value] : *given) {
       if (!libpq_knows(keyword)) return unknown_to_libpq(keyword);

@@ -24,6 +24,7 @@ void forget_all() {
   last_link = &first_pending;
 }
 
+/// The transaction has been committed: an ERROR in here would be a PANIC.
 void do_all() {
   bool wakes = false;
   for (const Pending* each = first_pending; each != nullptr; each = each->next) {
@@ -36,10 +37,19 @@ void do_all() {
   if (wakes) wake_catalog_worker();
 }
 
+bool any_to_record() {
+  for (const Pending* each = first_pending; each != nullptr; each = each->next) {
+    if (!each->wakes) return true;
+  }
+  return false;
+}
+
 PGFED_CALLBACK(void, at_end_of_transaction, (XactEvent event, [[maybe_unused]] void* argument)) {
   if (first_pending == nullptr) return;
   switch (event) {
     case XACT_EVENT_PRE_PREPARE:
+      // A mere wake may be lost: the catalog worker looks at every interval anyway.
+      if (!any_to_record()) break;
       ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                       errmsg("cannot PREPARE a transaction that has changed pgfed's nodes")));
       break;

@@ -23,24 +23,40 @@ struct FileHeader {
   std::uint32_t unused;
 };
 
-/// ereport's elevel is never ERROR here: an event must not undo what it tells of.
-void log_event(const EventEntry& entry) {
-  char detail[sizeof(core::DetailText) + 1];
-  char actor[sizeof(core::Text<64>) + 1];
-  const auto copy = [](char* out, std::string_view text) {
-    for (const char c : text) *out++ = c == '"' ? '\'' : c;
+/// A text as the log line shows it between double quotes, in this database's encoding.
+template <std::size_t N>
+struct Shown {
+  char bytes[N];
+
+  explicit Shown(const core::Text<N>& text) {
+    const int encoding = GetDatabaseEncoding();
+    const bool ascii = encoding != PG_UTF8 && encoding != PG_SQL_ASCII;
+    char* out = bytes;
+    for (const char c : text.view()) {
+      const bool foreign = ascii && static_cast<unsigned char>(c) >= 0x80;
+      *out++ = foreign ? '?' : c == '"' ? '\'' : c;
+    }
     *out = '\0';
-  };
-  copy(detail, entry.detail.view());
-  copy(actor, entry.actor.view());
+  }
+};
+
+/// Runs after a commit too, where an error would be a PANIC. So nothing is allocated but by ereport
+/// itself, which keeps memory for this; no callback of whatever is running adds a context; and the
+/// line goes to the server log only, for a client's encoding may lack its characters.
+void log_event(const EventEntry& entry) {
+  const Shown detail(entry.detail);
+  const Shown actor(entry.actor);
   const std::string_view severity = core::word(entry.severity);
   const std::string_view node = entry.node.empty() ? std::string_view("-") : entry.node.view();
-  ereport(LOG,
+  ErrorContextCallback* callbacks = error_context_stack;
+  error_context_stack = nullptr;
+  ereport(LOG_SERVER_ONLY,
           (errmsg_internal("pgfed: event=%s node=%.*s severity=%.*s detail=\"%s\" actor=\"%s\"",
                            entry.event.c_str(), static_cast<int>(node.size()), node.data(),
-                           static_cast<int>(severity.size()), severity.data(),
-                           to_database_encoding(detail), to_database_encoding(actor)),
+                           static_cast<int>(severity.size()), severity.data(), detail.bytes,
+                           actor.bytes),
            errhidestmt(true), errhidecontext(true)));
+  error_context_stack = callbacks;
 }
 
 pg_crc32c checksum_of(const FileHeader& header, const EventEntry* entries) {

@@ -32,9 +32,10 @@ enum class Wish { add, set, join };
 
 struct Decision {
   core::NodeSpec node;
-  bool exists = false;   ///< there is a row of this name
-  bool differs = false;  ///< and it is to become another one
-  bool moves = false;    ///< its host or port is to become another one
+  core::NodeSpec before;  ///< the row as it is, if it exists
+  bool exists = false;    ///< there is a row of this name
+  bool differs = false;   ///< and it is to become another one
+  bool moves = false;     ///< its host or port is to become another one
 };
 
 struct TablesInUse {
@@ -120,13 +121,24 @@ core::NodeInput as_typed(const core::NodeSpec& node) {
   return input;
 }
 
+/// C++ regime. A node that joins from another host leaves its old address behind: with it in the
+/// options, every node would go on dialling that one.
+void drop_address(core::NodeInput& input) {
+  net::Keywords& options = input.parsed_options;
+  if (std::erase_if(options, [](const auto& option) { return option.first == "hostaddr"; }) == 0) {
+    return;
+  }
+  input.options = net::format_conninfo(options);
+}
+
 /// C++ regime.
 core::Result<Decision> decide(Wish wish, const Given& given, const NodeRows& rows,
                               std::size_t max_nodes) {
   core::NodeRegistry registry(max_nodes);
   registry.assign(std::vector<core::NodeSpec>(rows.rows, rows.rows + rows.count));
   const core::NodeSpec* known = registry.find(*given.name);
-  if (wish == Wish::join) wish = known != nullptr ? Wish::set : Wish::add;
+  const bool joins = wish == Wish::join;
+  if (joins) wish = known != nullptr ? Wish::set : Wish::add;
 
   core::NodeInput input;
   if (wish == Wish::set && known != nullptr) input = as_typed(*known);
@@ -143,6 +155,7 @@ core::Result<Decision> decide(Wish wish, const Given& given, const NodeRows& row
     return error;
   }
   input.parsed_options = std::move(options.value());
+  if (joins && known != nullptr && known->host != input.host) drop_address(input);
 
   const core::Result<core::NodeSpec> node =
       wish == Wish::add ? registry.add(input) : registry.change(input);
@@ -150,6 +163,7 @@ core::Result<Decision> decide(Wish wish, const Given& given, const NodeRows& row
   Decision decision;
   decision.node = node.value();
   decision.exists = known != nullptr;
+  if (known != nullptr) decision.before = *known;
   decision.differs = known != nullptr && !(*known == decision.node);
   decision.moves =
       known != nullptr && (known->host != decision.node.host || known->port != decision.node.port);
@@ -255,28 +269,77 @@ void carry_out(const TablesInUse& used, const Decision& decision) {
 
 /// Under a certificate that names a node, that node's row only.
 void check_certificate(std::string_view name, const NodeRows& rows) {
-  const core::Name named = certificate_node(rows.rows, rows.count);
+  core::Name named = certificate_node(rows.rows, rows.count);
+  if (named.empty()) named = certificate_newcomer();
   if (named.empty() || named == name) return;
   ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                   errmsg("the client certificate names node \"%s\"", named.c_str()),
                   errdetail("A node adds or changes its own row only.")));
 }
 
-/// Nobody takes the place of a node that this server sees alive elsewhere.
-void check_not_alive(const core::Name& name) {
+[[noreturn]] void refuse_unknown(const core::Name& name, const char* detail) {
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("it is not known whether node \"%s\" is alive", name.c_str()),
+                  errdetail_internal("%s", detail),
+                  errhint("See pgfed.checks and try again; if the node has moved, a superuser can "
+                          "say so with pgfed.set_node().")));
+}
+
+[[noreturn]] void refuse_alive(const core::NodeSpec& node, const char* detail) {
+  ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                  errmsg("node \"%s\" is alive at another address", node.name.c_str()),
+                  errdetail_internal("%s", detail),
+                  errhint("If this is another server, give it another pgfed.node_name; if the "
+                          "node has moved, a superuser can say so with pgfed.set_node().")));
+}
+
+/// Whether the node told this server lately what it sees, though it is not reached itself.
+bool was_heard(const core::Name& name) {
+  for (const core::LinkRow& link : copy_links()) {
+    if (link.observer == name && link.connected) return true;
+  }
+  return false;
+}
+
+/// What keeps this server from telling the living from the dead, or null.
+const char* blindness() {
+  if (worker_silence() > 0) return "The worker \"pgfed\" of this server is silent.";
+  if (static_cast<core::Mode>(setting::mode) == core::Mode::off) return "pgfed.mode is off here.";
+  const auto identity = static_cast<core::Identity>(pg_atomic_read_u32(&shared.control->identity));
+  if (identity != core::Identity::confirmed && identity != core::Identity::observing) {
+    return "This server has not made sure of its own identity.";
+  }
+  return nullptr;
+}
+
+/// Nobody takes the place of a node, unless this server sees that there is nobody at it.
+void check_may_move(const core::NodeSpec& node) {
+  if (node.name == setting::node_name) refuse_alive(node, "It is this server.");
+  if (const char* reason = blindness()) refuse_unknown(node.name, reason);
+
+  const Copied<NodeEntry> entries = copy_federation();
+  const auto* entry = std::find_if(entries.begin(), entries.end(), [&](const NodeEntry& other) {
+    return other.peer.node == node.name;
+  });
+  // What was seen must have been seen at the address that the row has now.
+  if (entry == entries.end() || entry->row.state == core::State::unknown ||
+      entry->peer.host != node.host || entry->peer.port != node.port) {
+    refuse_unknown(node.name, "This server has not looked at it yet.");
+  }
   constexpr std::int64_t kIntervals = 3;
   const std::int64_t fresh = kIntervals * setting::peer_interval * 1000;
-  const Clocks clocks = Clocks::read();
-  for (const NodeEntry& entry : copy_federation()) {
-    if (entry.peer.node != name || !core::happened(entry.peer.last_seen)) continue;
-    if (clocks.age_us(entry.peer.last_seen) > fresh) continue;
-    ereport(
-        ERROR,
-        (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-         errmsg("node \"%s\" is alive at another address", entry.peer.node.c_str()),
-         errdetail("It answers at host \"%s\", port %u.", entry.peer.host.c_str(), entry.peer.port),
-         errhint("If this is another server, give it another pgfed.node_name; if the node has "
-                 "moved, a superuser can say so with pgfed.set_node().")));
+  const bool seen = core::happened(entry->peer.last_seen) &&
+                    Clocks::read().age_us(entry->peer.last_seen) <= fresh;
+  // Past these stages somebody took the connection there and spoke to this server, such as a
+  // Postgres that refused the login.
+  const bool refused =
+      entry->peer.stage == core::Stage::authenticate || entry->peer.stage == core::Stage::query;
+  if (entry->row.state != core::State::unreachable || seen || refused) {
+    refuse_alive(
+        node, psprintf("A server answers at host \"%s\", port %u.", node.host.c_str(), node.port));
+  }
+  if (was_heard(node.name)) {
+    refuse_alive(node, "It is not reached from here, but it reaches this server.");
   }
 }
 
@@ -311,7 +374,7 @@ PGFED_FUNCTION(pgfed_join) {
   const TablesInUse used = open_tables(false);
   check_certificate(*given.name, used.rows);
   const Decision decision = decide_or_raise(Wish::join, given, used.rows);
-  if (decision.moves) check_not_alive(decision.node.name);
+  if (decision.moves) check_may_move(decision.before);
   carry_out(used, decision);
   PG_RETURN_VOID();
 }

@@ -1,5 +1,6 @@
 #include "pgfed/pg/preconditions.hpp"
 
+#include "pgfed/pg/boundary.hpp"
 #include "pgfed/pg/entry.hpp"
 #include "pgfed/pg/row.hpp"
 #include "pgfed/pg/settings.hpp"
@@ -10,6 +11,14 @@ namespace {
 
 bool is_running_primary(const core::FederationRow& row) {
   return row.role == core::Role::primary && row.state == core::State::running;
+}
+
+/// The CN of this session's client certificate, or null.
+const char* certificate_subject() {
+  if (MyProcPort == nullptr || !MyProcPort->ssl_in_use || !MyProcPort->peer_cert_valid) {
+    return nullptr;
+  }
+  return MyProcPort->peer_cn;
 }
 
 [[noreturn]] void refuse_on_standby(const char* function) {
@@ -79,14 +88,22 @@ void require_changeable(const char* function) {
 }
 
 core::Name certificate_node(const core::NodeSpec* nodes, std::size_t count) {
-  if (MyProcPort == nullptr || !MyProcPort->ssl_in_use || !MyProcPort->peer_cert_valid ||
-      MyProcPort->peer_cn == nullptr) {
-    return {};
-  }
+  const char* subject = certificate_subject();
+  if (subject == nullptr) return {};
   for (std::size_t i = 0; i < count; ++i) {
-    if (nodes[i].name == std::string_view(MyProcPort->peer_cn)) return nodes[i].name;
+    if (nodes[i].name == std::string_view(subject)) return nodes[i].name;
   }
   return {};
+}
+
+core::Name certificate_newcomer() {
+  const char* subject = certificate_subject();
+  if (subject == nullptr || strcmp(subject, MyProcPort->user_name) == 0) return {};
+  bool valid = false;
+  BoxedError error;
+  run_cpp(error, [&](BoxedError&) { valid = static_cast<bool>(core::check_name(subject)); });
+  if (error.raised) raise_boxed(error);
+  return valid ? core::Name(subject) : core::Name();
 }
 
 /// For the extension's scripts: what must hold before CREATE EXTENSION makes anything.

@@ -36,19 +36,33 @@ bool moves_tablespace(const AlterDatabaseStmt* statement) {
   return false;
 }
 
+bool in_our_database() {
+  return IsTransactionState() && same(get_database_name(MyDatabaseId), setting::database);
+}
+
+bool owns_extension(Oid extension) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(ExtensionRelationId, extension, GetUserId());
+#else
+  return pg_extension_ownercheck(extension, GetUserId());
+#endif
+}
+
 /// pgfed.database, where somebody who may do so asks for a command that fails while anybody else is
-/// connected to it; else InvalidOid. One who may not gets the command's own error, and disturbs
-/// nobody.
-Oid needed_database(Node* tree) {
+/// connected to it; else InvalidOid. Who may not, or not in a transaction block, gets the command's
+/// own error, and disturbs nobody.
+Oid needed_database(Node* tree, bool is_top_level) {
   const char* database = nullptr;
   bool as_template = false;
+  bool renames = false;
   switch (nodeTag(tree)) {
     case T_DropdbStmt:
       database = reinterpret_cast<DropdbStmt*>(tree)->dbname;
       break;
     case T_RenameStmt: {
       const auto* statement = reinterpret_cast<RenameStmt*>(tree);
-      if (statement->renameType == OBJECT_DATABASE) database = statement->subname;
+      renames = statement->renameType == OBJECT_DATABASE;
+      if (renames) database = statement->subname;
       break;
     }
     case T_CreatedbStmt:
@@ -66,8 +80,12 @@ Oid needed_database(Node* tree) {
   if (!same(database, setting::database) || !IsTransactionState() || RecoveryInProgress()) {
     return InvalidOid;
   }
+  // Of these commands, only RENAME may be part of a transaction; only it wants more than ownership.
+  if (renames ? !compat::may_create_databases() : IsInTransactionBlock(is_top_level)) {
+    return InvalidOid;
+  }
   const Oid oid = get_database_oid(database, true);
-  if (!OidIsValid(oid) || oid == MyDatabaseId) return InvalidOid;
+  if (!OidIsValid(oid) || (oid == MyDatabaseId && !as_template)) return InvalidOid;
   if (compat::owns_database(oid)) return oid;
   const bool may_copy =
       as_template && compat::may_create_databases() && compat::is_template_database(oid);
@@ -83,12 +101,14 @@ bool concerns_catalog(Node* tree) {
     case T_RenameStmt:
       return reinterpret_cast<RenameStmt*>(tree)->renameType == OBJECT_DATABASE;
     case T_CreateExtensionStmt:
-      return same(reinterpret_cast<CreateExtensionStmt*>(tree)->extname, kExtension);
+      return same(reinterpret_cast<CreateExtensionStmt*>(tree)->extname, kExtension) &&
+             in_our_database();
     case T_AlterExtensionStmt:
-      return same(reinterpret_cast<AlterExtensionStmt*>(tree)->extname, kExtension);
+      return same(reinterpret_cast<AlterExtensionStmt*>(tree)->extname, kExtension) &&
+             in_our_database();
     case T_DropStmt: {
       const ObjectType type = reinterpret_cast<DropStmt*>(tree)->removeType;
-      return type == OBJECT_EXTENSION || type == OBJECT_SCHEMA;
+      return (type == OBJECT_EXTENSION || type == OBJECT_SCHEMA) && in_our_database();
     }
     default:
       return false;
@@ -111,12 +131,15 @@ int compare_versions(const char* a, const char* b) {
 }
 
 /// The catalog replicates, the library does not: objects of a newer extension would reach nodes
-/// whose library does not serve them.
+/// whose library does not serve them. Who may not update, or elsewhere, gets Postgres' own answer.
 void refuse_early_update(Node* tree) {
   if (!IsA(tree, AlterExtensionStmt) ||
       !same(reinterpret_cast<AlterExtensionStmt*>(tree)->extname, kExtension)) {
     return;
   }
+  if (!in_our_database()) return;
+  const Oid extension = get_extension_oid(kExtension, true);
+  if (!OidIsValid(extension) || !owns_extension(extension)) return;
   core::Name node;
   core::VersionText version;
   const FederationSection* federation = shared.federation;
@@ -178,7 +201,7 @@ PGFED_CALLBACK(void, process_utility,
   refuse_early_update(tree);
   // Looked at before: the command may free its tree's memory, or change what the names mean.
   const bool wakes = concerns_catalog(tree);
-  const Oid database = needed_database(tree);
+  const Oid database = needed_database(tree, context == PROCESS_UTILITY_TOPLEVEL);
   if (OidIsValid(database)) {
     pg_atomic_fetch_add_u32(&shared.control->catalog_holds, 1);
     PG_ENSURE_ERROR_CLEANUP(release_hold, Datum{0});

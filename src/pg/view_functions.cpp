@@ -120,7 +120,7 @@ void add_link_row(FunctionCallInfo fcinfo, const core::LinkRow& entry, const Clo
   Row row;
   row.add_text(entry.observer.view());
   row.add_text(entry.target.view());
-  if (silence > 0) {
+  if (silence > 0 || !entry.known) {
     row.add_null();
   } else {
     row.add_bool(entry.connected);
@@ -156,6 +156,7 @@ core::CheckRow worker_check(std::int64_t silence) {
   check.since = instant_of(silence > 0 ? &shared.control->beat : &shared.control->started);
   if (silence <= 0) return check;
   const std::uint32_t pid = pg_atomic_read_u32(&shared.control->worker_pid);
+  // It is in no list of backends: pg_terminate_backend() does not find it.
   char hint[256];
   if (pid == 0) {
     check.detail = "the worker \"pgfed\" of this server does not run";
@@ -165,9 +166,9 @@ core::CheckRow worker_check(std::int64_t silence) {
   } else {
     check.detail = silence_text(silence);
     std::snprintf(hint, sizeof hint,
-                  "Look at the server log and at process %u. To start it anew: "
-                  "SELECT pg_terminate_backend(%u);",
-                  pid, pid);
+                  "Look at the server log and at process %u. To start it anew, on that host: "
+                  "pg_ctl kill TERM %u (if the process is stopped, kill -CONT %u as well).",
+                  pid, pid, pid);
     check.hint = hint;
   }
   return check;

@@ -90,9 +90,12 @@ class PictureCheck {
     if (!undisturbed(peer) || !quiet_between(observer_, peer)) return;
     const std::string of = " of " + row.node.str() + " ";
     if (world_.dead(peer.index())) {
-      // Without a hairpin it first waits in vain for itself, then for the dead one.
+      // Who cannot reach itself at first waits in vain for that, then for the dead one.
       const Time earlier = since_ - world_.scenario().timeout;
-      if (observer_.traits().no_hairpin && !observer_.disturbance.quiet_since(earlier)) return;
+      const std::size_t self = observer_.index();
+      const bool reaches_itself =
+          !observer_.traits().no_hairpin && is_quiet(world_, self, self, earlier);
+      if (!reaches_itself && !observer_.disturbance.quiet_since(earlier)) return;
       require(row.state == State::unreachable,
               "shows state" + of + std::string(word(row.state)) + " instead of unreachable");
       require(row.status == Status::critical, "shows a dead node without alarm");

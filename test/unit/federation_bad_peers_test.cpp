@@ -275,4 +275,51 @@ TEST(FederationBadPeers, TheOthersHearOfItBeforeTheirTurn) {
 }
 
 }  // namespace
+/// What a node said before it was gone is no word on what it is now.
+TEST(BadPeer, ACrowdedOneThatHadBeenGoneIsNotTakenForWhatItWas) {
+  Bench pit("pit");
+  pit.settle_three();
+  const Failure crowded = failure_of(Stage::authenticate, FailureKind::crowded, "too many clients");
+
+  // Only the session broke, and there is no place for another: its word stands.
+  pit.servers["leo"].refuses = crowded;
+  pit.break_sessions("leo", refused());
+  pit.run_for(seconds(2));
+  EXPECT_EQ(pit.row("leo").state, State::running);
+
+  // It died; ait took over; it came back, as a standby, with no place for us.
+  pit.kill("leo");
+  pit.run_for(seconds(2));
+  pit.servers["ait"].report.facts = primary_facts();
+  pit.servers["ait"].report.facts.timeline = 2;
+  pit.run_for(seconds(2));
+  pit.servers["leo"].refuses = crowded;
+  pit.run_for(seconds(3));
+  EXPECT_EQ(pit.row("leo").state, State::unknown);
+  EXPECT_EQ(pit.verdict(check::kPrimary, ""), "ok");
+}
+
+TEST(BadPeer, WithoutAPrimaryInSightLagIsNotJudged) {
+  Bench pit("pit");
+  pit.settle_three();
+  EXPECT_EQ(pit.verdict(check::kLag, "ait"), "ok");
+  pit.kill("leo");
+  pit.run_for(seconds(5));
+  EXPECT_EQ(pit.verdict(check::kLag, "ait"), "unknown");
+}
+
+TEST(BadPeer, AShorterTimeoutReachesWhatIsUnderWay) {
+  Bench pit("pit");
+  Settings patient;
+  patient.peer_timeout = std::chrono::hours(1);
+  pit.set_settings(patient);
+  pit.settle_three();
+  pit.servers["leo"].frozen = true;
+  pit.run_for(seconds(5));
+  EXPECT_EQ(pit.row("leo").state, State::running);
+  pit.set_settings(Settings{});
+  pit.run_for(seconds(3));
+  EXPECT_EQ(pit.row("leo").state, State::unreachable);
+}
+
 }  // namespace pgfed::core

@@ -176,6 +176,8 @@ TEST(Links, OfAnUnreachableObserverComeFromWhatItTellsElseAreUnknown) {
   EXPECT_EQ(leo.link("leo", "pit")->error, "connection refused");
   EXPECT_FALSE(leo.link("pit", "ait")->connected);
   EXPECT_EQ(leo.link("pit", "ait")->error, "no report from node \"pit\"");
+  EXPECT_FALSE(leo.link("pit", "ait")->known);
+  EXPECT_TRUE(leo.link("leo", "pit")->known);
   EXPECT_LE(leo.link("pit", "ait")->observed_at, last);
 
   Report told = report_of("pit", standby_facts());

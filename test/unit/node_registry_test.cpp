@@ -237,7 +237,8 @@ TEST(NodeRegistryChange, ShortensALongChainInItsDetail) {
   std::string last = "n000";
   for (int i = 1; i < 200; ++i) {
     std::string name = std::to_string(i);
-    name = "n" + std::string(3 - name.size(), '0') + name;
+    name.insert(0, 3 - name.size(), '0');
+    name.insert(0, 1, 'n');
     rows.push_back(row(name, last));
     last = name;
   }

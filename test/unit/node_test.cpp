@@ -240,9 +240,7 @@ TEST(CheckSite, AcceptsPrintableTexts) {
 }
 
 TEST(CheckSite, RefusesOthers) {
-  for (const char* site : {"", "a\nb", "\x1B[31m", "a\x7F", "\xFF",
-                           "a\xE2\x80\xAE"
-                           "b"}) {
+  for (const char* site : {"", "a\nb", "\x1B[31m", "a\x7F", "\xFF", "\xE2\x80\xAE"}) {
     expect_invalid(check_site(site), site);
   }
   expect_invalid(check_site(std::string(64, 's')), "64 bytes");

@@ -39,6 +39,7 @@ TEST(PeerState, FollowsFromTheFailure) {
     peer.failure = failure_of(Stage::query, each.kind, "x");
     EXPECT_EQ(peer.derive_state(), each.never_seen) << static_cast<int>(each.kind);
     peer.report = report_of("pit", standby_facts());
+    peer.report_stands = true;
     EXPECT_EQ(peer.derive_state(), each.seen_streaming) << static_cast<int>(each.kind);
     peer.failing = false;
     EXPECT_EQ(peer.derive_state(), State::streaming);

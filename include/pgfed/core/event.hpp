@@ -47,8 +47,8 @@ struct FactsTaken {
 /// What is known of a session once it stands.
 struct SessionInfo {
   std::uint32_t server_version = 0;
-  VersionText tls_protocol;    ///< empty: no TLS
-  Text<128> client_dn;         ///< subject of the certificate we presented, empty where none
+  VersionText tls_protocol;  ///< empty: no TLS
+  Text<128> client_dn;       ///< subject of the certificate we presented, empty where none
 };
 struct SessionOpened {
   Attempt attempt = 0;
@@ -80,7 +80,8 @@ struct ReplyReceived {
 /// A peer called pgfed.exchange() here: hearsay.
 struct Heard {
   Report report;
-  Name certificate_node;  ///< the node that the caller's client certificate names, where it names one
+  Name
+      certificate_node;  ///< the node that the caller's client certificate names, where it names one
 };
 using Event = std::variant<Tick, SettingsChanged, NodesChanged, FactsTaken, SessionProgress,
                            SessionOpened, SessionFailed, ReplyReceived, Heard>;
@@ -104,8 +105,8 @@ struct Hangup {
 /// A line for pgfed.events and the server log.
 struct Record {
   Severity severity = Severity::info;
-  Text<32> event;      ///< one of the stable names in the README
-  Name node;           ///< whom it is about; empty: the federation
+  Text<32> event;  ///< one of the stable names in the README
+  Name node;       ///< whom it is about; empty: the federation
   DetailText detail;
 };
 using Action = std::variant<Dial, Ask, Hangup, Record>;

@@ -15,11 +15,11 @@ namespace pgfed::core {
 /// worker hands it to the federation worker through shared memory.
 struct NodeSpec {
   Name name;
-  HostText host;             ///< one DNS name or IP address
+  HostText host;  ///< one DNS name or IP address
   std::uint16_t port = 5432;
   SiteText site;
-  Name upstream;             ///< empty: the primary, whichever it is
-  OptionsText options;       ///< libpq keywords of the endpoint, as written
+  Name upstream;        ///< empty: the primary, whichever it is
+  OptionsText options;  ///< libpq keywords of the endpoint, as written
 
   bool operator==(const NodeSpec&) const = default;
 };
@@ -44,6 +44,8 @@ Outcome check_host(std::string_view host);
 Outcome check_port(std::int64_t port);
 /// 1 to 63 bytes, printable.
 Outcome check_site(std::string_view site);
+/// Whether a node's options may name this keyword at all.
+bool is_endpoint_option(std::string_view keyword);
 /// Only keywords of the endpoint: hostaddr, sslnegotiation, sslsni, keepalives, keepalives_idle,
 /// keepalives_interval, keepalives_count, tcp_user_timeout. Values of credentials are never repeated.
 Outcome check_options(const std::vector<std::pair<std::string, std::string>>& options);

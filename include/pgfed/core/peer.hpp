@@ -32,6 +32,8 @@ class Peer {
   PeerSession session;
   SessionInfo info;  ///< of the session that stands or stood last
 
+  bool report_stands =
+      false;  ///< nothing has happened since `report` that may have changed its state
   std::optional<Report> report;  ///< the last one that this node itself gave us, trusted
   Instant report_at{};           ///< when it was made: the middle of the round trip
   Instant seen_at{};             ///< when it came

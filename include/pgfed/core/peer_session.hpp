@@ -46,6 +46,9 @@ class PeerSession {
   /// Asks soon instead of in its turn: something that peers want to know has happened.
   void hurry(Instant now, const Timing& timing);
 
+  /// Takes over a shorter interval or timeout for what is already under way.
+  void shorten(Instant now, const Timing& timing);
+
   /// Does what is due. Returns the failure where a deadline has passed.
   std::optional<Failure> tick(Instant now, const Timing& timing, const NodeSpec& node,
                               Counters& counters, Actions& actions);

@@ -20,13 +20,13 @@ struct FederationRow {
   Role role = Role::unknown;
   State state = State::unknown;
   Status status = Status::unknown;
-  Name upstream;                      ///< in use; empty: none or not a known node
+  Name upstream;  ///< in use; empty: none or not a known node
   std::uint32_t timeline = 0;
-  Lsn lsn;                            ///< primary: flushed; standby: replayed
+  Lsn lsn;  ///< primary: flushed; standby: replayed
   std::int64_t lag_bytes = kNoValue;
   std::int64_t lag_us = kNoValue;
-  Instant seen{};                     ///< last good answer
-  Instant since{};                    ///< start of this state
+  Instant seen{};   ///< last good answer
+  Instant since{};  ///< start of this state
   DetailText detail;
 };
 
@@ -38,24 +38,25 @@ struct PeerRow {
   SessionState state = SessionState::idle;
   Stage stage = Stage::none;
   ErrorText error;
-  std::uint32_t failures = 0;         ///< in a row, since the last good answer
+  std::uint32_t failures = 0;  ///< in a row, since the last good answer
   Instant connected_since{};
   Instant last_seen{};
   std::int64_t rtt_us = kNoValue;
-  std::int64_t clock_offset_us = 0;   ///< its wall clock minus ours; valid where rtt_us is
+  std::int64_t clock_offset_us = 0;  ///< its wall clock minus ours; valid where rtt_us is
   std::uint32_t server_version = 0;
   VersionText library_version;
   VersionText extension_version;
   std::uint64_t system_identifier = 0;
   VersionText tls_protocol;
   Text<128> client_dn;
-  TlsPaths paths;                     ///< as the node reported them; for standby_settings()
+  TlsPaths paths;  ///< as the node reported them; for standby_settings()
 };
 
 /// pgfed.links; see Federation::links()
 struct LinkRow {
   Name observer;
   Name target;
+  bool known = true;  ///< false: the observer has not been heard, nothing can be said
   bool connected = false;
   std::int64_t rtt_us = kNoValue;
   ErrorText error;
@@ -64,7 +65,7 @@ struct LinkRow {
 
 /// pgfed.checks
 struct CheckRow {
-  Name node;                          ///< empty: about no single node
+  Name node;  ///< empty: about no single node
   Text<32> name;
   Status status = Status::unknown;
   Instant since{};

@@ -25,14 +25,14 @@ struct Facts {
   Role role = Role::unknown;
   State state = State::unknown;  ///< running | streaming | catchup | not_streaming
   std::uint32_t timeline = 0;
-  Lsn write;    ///< primary: insert position written; standby: received and written
-  Lsn flush;    ///< primary: flushed; standby: received and flushed
-  Lsn replay;   ///< standby: replayed; primary: same as flush
+  Lsn write;         ///< primary: insert position written; standby: received and written
+  Lsn flush;         ///< primary: flushed; standby: received and flushed
+  Lsn replay;        ///< standby: replayed; primary: same as flush
   Lsn upstream_end;  ///< standby: the end of WAL that its upstream last told of
   bool replay_paused = false;
   HostText upstream_host;  ///< standby: whom its walreceiver is connected to
   std::uint16_t upstream_port = 0;
-  Text<64> slot;           ///< standby: the slot it streams through, empty where none
+  Text<64> slot;  ///< standby: the slot it streams through, empty where none
   std::uint64_t system_identifier = 0;
   std::int64_t wall_clock = 0;  ///< microseconds since 1970, for display and clock_offset only
 
@@ -51,7 +51,7 @@ struct JudgedBy {
 /// What the reporter sees of one node, itself at its own endpoint included: one row of pgfed.links.
 struct LinkReport {
   Name target;
-  Incarnation incarnation;   ///< of the server that answered there; zero where none has
+  Incarnation incarnation;  ///< of the server that answered there; zero where none has
   bool connected = false;
   Role role = Role::unknown;  ///< what it last said of itself
   Duration rtt{};
@@ -68,9 +68,9 @@ struct TlsPaths {
   bool operator==(const TlsPaths&) const = default;
 };
 
-inline constexpr std::uint32_t kProtocol = 1;       ///< what this library speaks
+inline constexpr std::uint32_t kProtocol = 1;          ///< what this library speaks
 inline constexpr std::size_t kMaxReport = 128 * 1024;  ///< bytes of an encoded report
-inline constexpr std::size_t kMaxLinks = 256;       ///< as many as pgfed.max_nodes allows
+inline constexpr std::size_t kMaxLinks = 256;          ///< as many as pgfed.max_nodes allows
 
 /// What pgfed.exchange() carries, in both directions: a node's own word about itself.
 struct Report {

@@ -8,8 +8,8 @@ namespace pgfed::core {
 
 /// What is fixed while a server runs.
 struct Self {
-  Name node;         ///< pgfed.node_name; empty: the federation idles
-  Name federation;   ///< pgfed.federation_name
+  Name node;        ///< pgfed.node_name; empty: the federation idles
+  Name federation;  ///< pgfed.federation_name
   Incarnation incarnation;
   std::uint64_t system_identifier = 0;
   VersionText library_version;

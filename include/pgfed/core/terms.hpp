@@ -98,9 +98,9 @@ constexpr std::string_view word(Identity value) {
       std::array<std::string_view, 4>{"checking", "observing", "confirmed", "quarantine"}, value);
 }
 constexpr std::string_view word(Stage value) {
-  return detail::lookup(std::array<std::string_view, 6>{"none", "resolve", "connect", "tls",
-                                                        "authenticate", "query"},
-                        value);
+  return detail::lookup(
+      std::array<std::string_view, 6>{"none", "resolve", "connect", "tls", "authenticate", "query"},
+      value);
 }
 constexpr std::string_view word(SessionState value) {
   return detail::lookup(

@@ -25,9 +25,11 @@ struct Text {
   std::array<char, N> bytes{};
 
   Text() = default;
-  Text(std::string_view text) { assign(text); }  // NOLINT(google-explicit-constructor): a value type
+  Text(std::string_view text) {
+    assign(text);
+  }  // NOLINT(google-explicit-constructor): a value type
   Text(const std::string& text) { assign(text); }  // NOLINT(google-explicit-constructor): likewise
-  Text(const char* text) { assign(text); }       // NOLINT(google-explicit-constructor): likewise
+  Text(const char* text) { assign(text); }         // NOLINT(google-explicit-constructor): likewise
 
   void assign(std::string_view text) {
     const std::size_t length = copy_printable(text, bytes.data(), N - 1);

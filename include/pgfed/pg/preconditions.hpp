@@ -25,4 +25,8 @@ void require_changeable(const char* function);
 /// names none, or there is no certificate.
 core::Name certificate_node(const core::NodeSpec* nodes, std::size_t count);
 
+/// The same of a node that is in no table yet: a CN that could be a node's name, and is not that of
+/// the role that logged in, as it is where all nodes share one certificate.
+core::Name certificate_newcomer();
+
 }  // namespace pgfed::pg

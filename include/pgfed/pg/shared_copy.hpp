@@ -39,7 +39,7 @@ struct OwnCopy {
 OwnCopy copy_own();
 
 /// How long the federation worker has been silent, in microseconds, if that is so long that what it
-/// last wrote is not to be believed any more (three intervals); 0: it is alive.
+/// last wrote is not to be believed any more (three intervals, but at least 250 ms); 0: it is alive.
 std::int64_t worker_silence();
 
 }  // namespace pgfed::pg

@@ -154,6 +154,42 @@ SELECT pgfed.join('Eva', '127.0.0.5', 1, 'Linz');
 TABLE pgfed.nodes ORDER BY name;
 SELECT pgfed.remove_node('eva');
 
+-- join() moves nobody who may be alive: not this server, nor a node that was not looked at yet.
+SELECT pgfed.join('leo', '127.0.0.9', 1, 'default');
+\echo :SQLSTATE
+SELECT pgfed.join('leo', '127.0.0.2', 2, 'default');
+\echo :SQLSTATE
+BEGIN;
+SELECT pgfed.add_node('kim', '127.0.0.6', 1);
+SELECT pgfed.join('kim', '127.0.0.7', 1, 'default');
+\echo :SQLSTATE
+ROLLBACK;
+-- One that does not answer may be moved, and leaves the address in its options behind.
+CREATE FUNCTION pg_temp.wait_for(condition text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  deadline timestamptz := clock_timestamp() + interval '20 s';
+  met boolean;
+BEGIN
+  LOOP
+    EXECUTE 'SELECT ' || condition INTO met;
+    IF met THEN RETURN 'yes'; END IF;
+    IF clock_timestamp() > deadline THEN RETURN 'no: ' || condition; END IF;
+    PERFORM pg_sleep(0.02);
+  END LOOP;
+END $$;
+BEGIN;
+SELECT pgfed.set_node('pit', options => 'hostaddr=127.0.0.4 keepalives_idle=30');
+SELECT pg_temp.wait_for($$EXISTS (SELECT FROM pgfed.federation JOIN pgfed.peers p USING (node)
+  WHERE node = 'pit' AND host = '127.0.0.4' AND port = 1 AND federation.state = 'unreachable')$$);
+SELECT pgfed.join('pit', '127.0.0.4', 2, 'Linz');
+SELECT host, port, options FROM pgfed.nodes WHERE name = 'pit';
+ROLLBACK;
+BEGIN;
+SELECT pgfed.set_node('pit', options => 'hostaddr=127.0.0.4 keepalives_idle=30');
+SELECT pgfed.join('pit', '127.0.0.8', 1, 'Linz');
+SELECT host, port, options FROM pgfed.nodes WHERE name = 'pit';
+ROLLBACK;
+
 -- A row that no function would have written can be removed all the same.
 INSERT INTO pgfed.nodes (name, host) VALUES ('Wild', 'a,b');
 SELECT pgfed.set_node('Wild', host => '127.0.0.9');

@@ -36,6 +36,13 @@ PREPARE TRANSACTION 'regress_pgfed';
 \echo :SQLSTATE
 SELECT count(*) AS nodes FROM pgfed.nodes WHERE name = 'eva';
 
+-- Where nothing but the catalog worker's attention hangs on it, it works.
+CREATE SCHEMA regress_two_phase;
+BEGIN;
+DROP SCHEMA regress_two_phase;
+PREPARE TRANSACTION 'regress_pgfed';
+COMMIT PREPARED 'regress_pgfed';
+
 -- A snapshot from before another session's change.
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT count(*) FROM pgfed.nodes;

@@ -36,6 +36,12 @@ END $$;
 SELECT pg_temp.wait_for(
   $$EXISTS (SELECT FROM pgfed.checks WHERE name = 'catalog' AND status = 'critical')$$);
 
+-- Nobody is sent to the other cluster's nodes.
+SELECT pgfed.connection_string();
+\echo :SQLSTATE
+SELECT * FROM pgfed.standby_settings('ait');
+\echo :SQLSTATE
+
 SELECT pgfed.adopt();
 SELECT system_identifier = (SELECT system_identifier FROM pg_control_system()) AS own FROM pgfed.cluster;
 SELECT pgfed.adopt();

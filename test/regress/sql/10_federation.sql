@@ -42,6 +42,14 @@ SELECT pgfed.connection_string('');
 SELECT pgfed.set_node('pit', options => 'hostaddr=127.0.0.4');
 SELECT pg_temp.wait_for($$pgfed.connection_string() LIKE '%hostaddr%'$$);
 SELECT pgfed.connection_string();
+-- Without the rows that are left out.
+BEGIN;
+INSERT INTO pgfed.nodes (name, host) VALUES ('Wild', '127.0.0.66');
+SELECT pgfed.set_node('pit', options => 'hostaddr=127.0.0.7');
+COMMIT;
+SELECT pg_temp.wait_for($$pgfed.connection_string() LIKE '%127.0.0.7%'$$);
+SELECT pgfed.connection_string();
+SELECT pgfed.remove_node('Wild');
 
 -- What makes a node a standby.
 SELECT * FROM pgfed.standby_settings('ait');

@@ -93,6 +93,8 @@ sub quickly
 }
 quickly('CREATE DATABASE copy TEMPLATE fed', 'CREATE DATABASE … TEMPLATE');
 poll_fed($_, $steady, 'ait streaming, leo running', "$_: and goes on after it") foreach qw(leo ait);
+($out, $err) = fed('leo', 'CREATE DATABASE second TEMPLATE fed');
+is($err, '', 'also from a session in that database');
 quickly('ALTER DATABASE fed RENAME TO other', 'ALTER DATABASE … RENAME');
 quickly('ALTER DATABASE other RENAME TO fed', '… and back');
 poll_fed($_, $steady, 'ait streaming, leo running', "$_: and goes on after it") foreach qw(leo ait);
@@ -178,6 +180,41 @@ Time::HiRes::usleep(10_000) while kill(0, $pid) && time < $start + 10;
 cmp_ok(time - $start, '<', 1.0, 'the worker leaves within a second whatever its peers do');
 $fed->cont('ait');
 poll_fed('leo', $steady, 'ait streaming, leo running', 'the peer is back');
+
+# The same by a shutdown. Postgres itself waits for a standby to take the last WAL, until this timeout.
+$fed->set_conf('leo', "wal_sender_timeout = 2s\n");
+$fed->poll('leo', 'SHOW wal_sender_timeout', '2s', 10);
+$fed->stop_signal('ait');
+poll_fed('leo', q{SELECT state FROM pgfed.federation WHERE node = 'ait'}, 'unreachable', 'a stopped peer again');
+{
+	my %left = map { $fed->wait_worker('leo', $_) => $_ } ('pgfed', 'pgfed catalog');
+	is(scalar keys %left, 2, 'both workers run');
+	my $leo  = $fed->node('leo');
+	my $log  = '';
+	my $stop = IPC::Run::start(
+		[ 'pg_ctl', 'stop', '-m', 'fast', '-w', '-t', '60', '-D', $leo->data_dir ],
+		'>', \$log, '2>&1', IPC::Run::timeout(90));
+	my $begin = time;
+	my %took;
+	while (%left && time < $begin + 30)
+	{
+		foreach my $gone (grep { !PgFed::Faults::alive($_) } keys %left)
+		{
+			$took{ delete $left{$gone} } = time - $begin;
+		}
+		Time::HiRes::usleep(5_000);
+	}
+	ok($stop->finish, 'a fast shutdown with a hung peer') or diag $log;
+	my $whole = time - $begin;
+	$leo->{_pid} = undef;
+	# Within a second on a machine of its own.
+	cmp_ok($took{$_} // 30, '<', 3, sprintf('%s leaves at once (%.2f s)', $_, $took{$_} // 30))
+	  foreach 'pgfed', 'pgfed catalog';
+	cmp_ok($whole, '<', 8, sprintf('and holds up nothing (%.2f s)', $whole));
+}
+$fed->cont('ait');
+$fed->start_node('leo');
+poll_fed('leo', $steady, 'ait streaming, leo running', 'both are back', 40);
 
 # ---------------------------------------------------------------- hot_standby = off
 

@@ -108,7 +108,49 @@ subtest 'who calls' => sub {
 	refused('leo', "SELECT pgfed.join('ait', '127.0.0.9', $port, 'Wien')",
 		[ qr/55000:/, qr/alive at another address/, qr/127\.0\.0\.3/ ],
 		'nor to another address while it lives', @as_ait);
-	$fed->sql('leo', "SELECT pgfed.set_node('ait', site => 'Graz')");
+	$fed->sql('leo', "SELECT pgfed.remove_node('ait')");
+	refused('leo', "SELECT pgfed.join('pit', '127.0.0.4', $port, 'Wien')",
+		[ qr/42501:/, qr/certificate names node "ait"/ ], 'nor one for another while it has none', @as_ait);
+	is(($fed->query('leo', "SELECT pgfed.join('ait', '127.0.0.3', $port, 'Graz')", @as_ait))[1],
+		'', 'a node adds its own row');
+	$fed->wait_steady;
+};
+
+subtest 'who may be moved' => sub {
+	my $port = $fed->port('ait');
+	my $move = "SELECT pgfed.join('ait', '127.0.0.9', $port, 'Graz')";
+	$fed->set_conf('leo', "pgfed.mode = off\n");
+	$fed->poll('leo', 'SHOW pgfed.mode', 'off');
+	refused('leo', $move, [ qr/55000:/, qr/not known whether node "ait" is alive/, qr/pgfed\.mode is off/ ],
+		'nobody by a server that does not look');
+	$fed->set_conf('leo', "pgfed.mode = active\n");
+	$fed->wait_steady;
+
+	$fed->set_conf('ait', "listen_addresses = ''\n");
+	$fed->restart_node('ait');
+	$fed->wait_state('leo', 'ait', 'unreachable');
+	$fed->poll('leo', "SELECT last_seen < now() - interval '1 s' FROM pgfed.peers WHERE node = 'ait'");
+	$fed->poll('leo', "SELECT connected FROM pgfed.links WHERE observer = 'ait' AND target = 'leo'");
+	refused('leo', $move, [ qr/55000:/, qr/"ait" is alive/, qr/it reaches this server/ ],
+		'nor a node that calls, though it cannot be called');
+	$fed->set_conf('ait', "listen_addresses = '127.0.0.3'\n");
+	$fed->restart_node('ait');
+	$fed->wait_steady;
+
+	my $hba = $fed->node('ait')->data_dir . '/pg_hba.conf';
+	my $old = slurp_file($hba);
+	$fed->set_conf('ait', "pgfed.mode = off\n");
+	PgFed::Federation::write_file($hba, "local all all trust\nhost all all 127.0.0.0/8 reject\n");
+	$fed->restart_node('ait');
+	$fed->wait_state('leo', 'ait', 'unreachable');
+	$fed->poll('leo', "SELECT last_seen < now() - interval '4 s' AND stage = 'authenticate' FROM pgfed.peers
+		WHERE node = 'ait'");
+	refused('leo', $move, [ qr/55000:/, qr/"ait" is alive/, qr/A server answers/ ],
+		'nor one that refuses the login');
+	PgFed::Federation::write_file($hba, $old);
+	$fed->set_conf('ait', "pgfed.mode = active\n");
+	$fed->restart_node('ait');
+	$fed->wait_steady;
 };
 
 subtest 'a stopped worker' => sub {
@@ -120,11 +162,45 @@ subtest 'a stopped worker' => sub {
 	is($fed->sql('leo', 'SELECT count(connected) FROM pgfed.links'), 0, 'every link');
 	is($fed->sql('leo', "SELECT DISTINCT status FROM pgfed.checks WHERE name <> 'worker'"),
 		'unknown', 'every other check');
-	my $pid = $fed->worker_pid('leo', 'pgfed');
-	like($fed->sql('leo', "SELECT hint FROM pgfed.checks WHERE name = 'worker'"),
-		qr/pg_terminate_backend\($pid\)/, 'and there is a way out');
+	refused('leo', "SELECT pgfed.join('ait', '127.0.0.9', 1, 'Graz')",
+		[ qr/55000:/, qr/not known whether node "ait" is alive/ ], 'and no node is moved');
+
+	my $pid  = $fed->worker_pid('leo', 'pgfed');
+	my $hint = $fed->sql('leo', "SELECT hint FROM pgfed.checks WHERE name = 'worker'");
+	like($hint, qr/pg_ctl kill TERM $pid .* kill -CONT $pid\b/, 'and there is a way out');
+	my @command = split ' ', ($hint =~ /(pg_ctl kill \w+ \d+)/)[0] // 'false';
+	$fed->node('leo')->command_ok(\@command, 'which works');
 	$fed->signal_worker('leo', 'pgfed', 'CONT');
 	$fed->poll('leo', "SELECT status FROM pgfed.checks WHERE name = 'worker'", 'ok');
+	isnt($fed->wait_worker('leo', 'pgfed'), $pid, 'it is another process');
+	$fed->wait_steady;
+};
+
+subtest 'a short interval' => sub {
+	$fed->set_conf('leo', "pgfed.peer_interval = 10ms\n");
+	$fed->poll('leo', 'SHOW pgfed.peer_interval', '10ms');
+	my $pid = $fed->worker_pid('leo', 'pgfed');
+	# Signalled by the statement itself, so that nothing lies between that and the first look.
+	my $silence = $fed->sql('leo', <<"SQL");
+SET client_min_messages = warning;
+CREATE FUNCTION pg_temp.until_critical() RETURNS numeric LANGUAGE plpgsql AS \$\$
+DECLARE
+  silence interval;
+BEGIN
+  COPY (SELECT) TO PROGRAM 'kill -STOP $pid';
+  FOR i IN 1 .. 2000 LOOP
+    SELECT clock_timestamp() - since INTO silence
+      FROM pgfed.checks WHERE name = 'worker' AND status = 'critical';
+    IF FOUND THEN RETURN round(extract(epoch FROM silence) * 1000); END IF;
+    PERFORM pg_sleep(0.005);
+  END LOOP;
+END \$\$;
+SELECT pg_temp.until_critical();
+SQL
+	kill 'CONT', $pid;
+	# `since` is rounded on its way through the clocks.
+	cmp_ok($silence // 0, '>=', 245, "a worker is not silent after 30 ms (after $silence)");
+	$fed->set_conf('leo', "pgfed.peer_interval = 200ms\n");
 	$fed->wait_steady;
 };
 
@@ -148,6 +224,8 @@ subtest 'a dump in another cluster' => sub {
 		"SELECT EXISTS (SELECT FROM pgfed.checks WHERE name = 'catalog' AND status = 'critical')"),
 		'a critical check says that the table is foreign');
 	my ($out, $err);
+	$copy->psql('postgres', 'SELECT pgfed.connection_string()', stderr => \$err);
+	like($err, qr/belongs to another cluster.*HINT: .*pgfed\.adopt/s, 'no application is sent to its nodes');
 	$copy->psql('postgres', "SELECT pgfed.set_node('ait', port => 1)", stderr => \$err);
 	like($err, qr/belongs to another cluster.*HINT: .*pgfed\.adopt/s, 'changes are refused');
 	is($copy->safe_psql('postgres', "SELECT count(*) FROM pgfed.peers WHERE state = 'connected'"),
