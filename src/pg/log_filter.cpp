@@ -96,7 +96,7 @@ void hide(char*& text, MemoryContext context) {
 }
 
 void hide_values(ErrorData* error) {
-  const MemoryContext memory = error->assoc_context;
+  MemoryContext memory = error->assoc_context;
   error->hide_stmt = true;
   hide(error->context, memory);
   hide(error->internalquery, memory);

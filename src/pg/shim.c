@@ -4,7 +4,7 @@
 #include "fmgr.h"
 
 /* PGDLLEXPORT says nothing before version 16, and the module hides what is not named. */
-extern __attribute__((visibility("default"))) const Pg_magic_struct *Pg_magic_func(void);
+extern __attribute__((visibility("default"))) const Pg_magic_struct* Pg_magic_func(void);
 
 #if PG_VERSION_NUM >= 180000
 PG_MODULE_MAGIC_EXT(.name = "pgfed", .version = "0.1");

@@ -25,11 +25,12 @@ struct Text {
   std::array<char, N> bytes{};
 
   Text() = default;
-  Text(std::string_view text) {
-    assign(text);
-  }  // NOLINT(google-explicit-constructor): a value type
-  Text(const std::string& text) { assign(text); }  // NOLINT(google-explicit-constructor): likewise
-  Text(const char* text) { assign(text); }         // NOLINT(google-explicit-constructor): likewise
+  // A value type: texts become one without ceremony.
+  // NOLINTBEGIN(google-explicit-constructor)
+  Text(std::string_view text) { assign(text); }
+  Text(const std::string& text) { assign(text); }
+  Text(const char* text) { assign(text); }
+  // NOLINTEND(google-explicit-constructor)
 
   void assign(std::string_view text) {
     const std::size_t length = copy_printable(text, bytes.data(), N - 1);

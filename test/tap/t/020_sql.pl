@@ -187,7 +187,7 @@ CREATE FUNCTION pg_temp.until_critical() RETURNS numeric LANGUAGE plpgsql AS \$\
 DECLARE
   silence interval;
 BEGIN
-  COPY (SELECT) TO PROGRAM 'kill -STOP $pid';
+  COPY (SELECT) TO PROGRAM 'cat; kill -STOP $pid';
   FOR i IN 1 .. 2000 LOOP
     SELECT clock_timestamp() - since INTO silence
       FROM pgfed.checks WHERE name = 'worker' AND status = 'critical';

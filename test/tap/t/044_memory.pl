@@ -10,7 +10,7 @@ use Time::HiRes qw(time usleep);
 
 my $fed = PgFed::Federation->new(
 	nodes => [qw(leo ait pit)],
-	conf  => "pgfed.peer_interval = 10ms\npgfed.peer_timeout = 2s\n");
+	conf  => "pgfed.peer_interval = 10ms\npgfed.peer_timeout = 2s\ntrack_functions = all\n");
 $fed->start;
 $fed->wait_steady(30);
 
@@ -29,8 +29,8 @@ sub private
 # A node's rounds: each peer asks each other, so what leo has answered is what it has asked.
 my $node = 'leo';
 my %pid  = map { $_ => $fed->worker_pid($node, $_) } ('pgfed', 'pgfed catalog');
-my $committed = q{SELECT xact_commit FROM pg_stat_database WHERE datname = 'postgres'};
-my $start     = $fed->sql($node, $committed);
+my $answered = q{SELECT coalesce(sum(calls), 0) FROM pg_stat_user_functions WHERE schemaname = 'pgfed' AND funcname = 'exchange'};
+my $start     = $fed->sql($node, $answered);
 
 sub wait_rounds
 {
@@ -40,7 +40,7 @@ sub wait_rounds
 	until ($rounds >= $wanted || time > $deadline)
 	{
 		usleep(200_000);
-		$rounds = $fed->sql($node, $committed) - $start;
+		$rounds = $fed->sql($node, $answered) - $start;
 	}
 	return $rounds;
 }
