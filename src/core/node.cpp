@@ -196,6 +196,17 @@ Outcome check_options_text(std::string_view options) {
 
 }  // namespace
 
+NodeInput as_typed(const NodeSpec& node) {
+  NodeInput input;
+  input.name = node.name.str();
+  input.host = node.host.str();
+  input.port = node.port;
+  input.site = node.site.str();
+  input.upstream = node.upstream.str();
+  input.options = node.options.str();
+  return input;
+}
+
 Outcome check_name(std::string_view name) {
   if (is_name(name)) return Done{};
   std::string suggestion(name.substr(0, kMaxNameLength));

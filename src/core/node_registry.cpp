@@ -10,19 +10,6 @@ bool by_name(const NodeSpec& left, const NodeSpec& right) {
   return left.name.view() < right.name.view();
 }
 
-/// The same row as one would type it, without options parsed: whoever reads the table with libpq at
-/// hand has checked those.
-NodeInput as_typed(const NodeSpec& node) {
-  NodeInput input;
-  input.name = node.name.str();
-  input.host = node.host.str();
-  input.port = node.port;
-  input.site = node.site.str();
-  input.upstream = node.upstream.str();
-  input.options = node.options.str();
-  return input;
-}
-
 Error unknown_node(std::string_view name) {
   return {sqlstate::kUndefinedObject, "node " + in_quotes(name) + " does not exist", "",
           "The nodes are listed by: SELECT name FROM pgfed.nodes."};

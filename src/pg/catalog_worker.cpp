@@ -56,9 +56,7 @@ void override_settings() {
   set_override("statement_timeout", "0");
   set_override("lock_timeout", "500");
   set_override("idle_in_transaction_session_timeout", "0");
-#if PG_VERSION_NUM >= 170000
-  set_override("transaction_timeout", "0");
-#endif
+  if (compat::has_transaction_timeout()) set_override("transaction_timeout", "0");
   set_override("default_transaction_isolation", "read committed");
   set_override("default_transaction_read_only", "off");
   set_override("default_transaction_deferrable", "off");

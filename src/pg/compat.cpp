@@ -42,6 +42,16 @@ bool owns_database(Oid database) {
 #endif
 }
 
+bool owns_extension(Oid extension) {
+#if PG_VERSION_NUM >= 160000
+  return object_ownercheck(ExtensionRelationId, extension, GetUserId());
+#else
+  return pg_extension_ownercheck(extension, GetUserId());
+#endif
+}
+
+bool has_transaction_timeout() { return PG_VERSION_NUM >= 170000; }
+
 bool may_create_databases() {
   if (superuser()) return true;
   HeapTuple tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(GetUserId()));

@@ -110,17 +110,6 @@ TablesInUse open_tables(bool foreign_too) {
 }
 
 /// C++ regime.
-core::NodeInput as_typed(const core::NodeSpec& node) {
-  core::NodeInput input;
-  input.name = node.name.str();
-  input.host = node.host.str();
-  input.port = node.port;
-  input.site = node.site.str();
-  input.upstream = node.upstream.str();
-  input.options = node.options.str();
-  return input;
-}
-
 /// C++ regime. A node that joins from another host leaves its old address behind: with it in the
 /// options, every node would go on dialling that one.
 void drop_address(core::NodeInput& input) {
@@ -141,7 +130,7 @@ core::Result<Decision> decide(Wish wish, const Given& given, const NodeRows& row
   if (joins) wish = known != nullptr ? Wish::set : Wish::add;
 
   core::NodeInput input;
-  if (wish == Wish::set && known != nullptr) input = as_typed(*known);
+  if (wish == Wish::set && known != nullptr) input = core::as_typed(*known);
   input.name = *given.name;
   if (given.host) input.host = *given.host;
   if (given.port) input.port = *given.port;

@@ -12,9 +12,11 @@ Element* allocate(std::uint32_t count) {
 }
 
 /// Copies a counted array out of a section. Memory cannot be had under the lock, so it is sized
-/// first, and again where the array has grown in between.
-template <typename Element>
-Copied<Element> copy_array(Section section, const std::uint32_t& count, const Element* source) {
+/// first, and again where the array has grown in between. `beside` copies under the same lock what
+/// must be of the same moment; it calls nothing of Postgres.
+template <typename Element, typename Step>
+Copied<Element> copy_array(Section section, const std::uint32_t& count, const Element* source,
+                           Step beside) {
   static_assert(std::is_trivially_copyable_v<Element>);
   LWLock* lock = section_lock(section);
   LWLockAcquire(lock, LW_SHARED);
@@ -28,12 +30,18 @@ Copied<Element> copy_array(Section section, const std::uint32_t& count, const El
     copy.count = count;
     if (copy.count <= capacity) {
       memcpy(static_cast<void*>(copy.rows), source, copy.count * sizeof(Element));
+      beside();
     }
     LWLockRelease(lock);
     if (copy.count <= capacity) return copy;
     pfree(copy.rows);
     capacity = copy.count;
   }
+}
+
+template <typename Element>
+Copied<Element> copy_array(Section section, const std::uint32_t& count, const Element* source) {
+  return copy_array(section, count, source, [] {});
 }
 
 }  // namespace
@@ -69,24 +77,19 @@ Copied<EventEntry> copy_events() {
 
 NodesCopy copy_nodes() {
   NodesCopy copy;
-  copy.nodes = copy_array(Section::nodes, shared.nodes->count, shared.nodes->nodes);
-  LWLock* lock = section_lock(Section::nodes);
-  LWLockAcquire(lock, LW_SHARED);
-  copy.state = shared.nodes->state;
-  LWLockRelease(lock);
+  copy.nodes = copy_array(Section::nodes, shared.nodes->count, shared.nodes->nodes,
+                          [&copy] { copy.state = shared.nodes->state; });
   return copy;
 }
 
 OwnCopy copy_own() {
   OwnCopy copy;
-  copy.links = copy_array(Section::own, shared.own->count, shared.own->links);
-  LWLock* lock = section_lock(Section::own);
-  LWLockAcquire(lock, LW_SHARED);
-  copy.identity = shared.own->identity;
-  copy.judged_by = shared.own->judged_by;
-  copy.paths = shared.own->paths;
-  copy.extension_version = shared.own->extension_version;
-  LWLockRelease(lock);
+  copy.links = copy_array(Section::own, shared.own->count, shared.own->links, [&copy] {
+    copy.identity = shared.own->identity;
+    copy.judged_by = shared.own->judged_by;
+    copy.paths = shared.own->paths;
+    copy.extension_version = shared.own->extension_version;
+  });
   return copy;
 }
 

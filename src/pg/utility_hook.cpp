@@ -40,14 +40,6 @@ bool in_our_database() {
   return IsTransactionState() && same(get_database_name(MyDatabaseId), setting::database);
 }
 
-bool owns_extension(Oid extension) {
-#if PG_VERSION_NUM >= 160000
-  return object_ownercheck(ExtensionRelationId, extension, GetUserId());
-#else
-  return pg_extension_ownercheck(extension, GetUserId());
-#endif
-}
-
 /// pgfed.database, where somebody who may do so asks for a command that fails while anybody else is
 /// connected to it; else InvalidOid. Who may not, or not in a transaction block, gets the command's
 /// own error, and disturbs nobody.
@@ -139,7 +131,7 @@ void refuse_early_update(Node* tree) {
   }
   if (!in_our_database()) return;
   const Oid extension = get_extension_oid(kExtension, true);
-  if (!OidIsValid(extension) || !owns_extension(extension)) return;
+  if (!OidIsValid(extension) || !compat::owns_extension(extension)) return;
   core::Name node;
   core::VersionText version;
   const FederationSection* federation = shared.federation;

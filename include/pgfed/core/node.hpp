@@ -36,6 +36,10 @@ struct NodeInput {
   std::vector<std::pair<std::string, std::string>> parsed_options;
 };
 
+/// A row as one would type it. Its options are not parsed; where a node is dialled,
+/// net::dial_keywords() does that and checks them.
+NodeInput as_typed(const NodeSpec& node);
+
 /// Starts with a lower-case letter, then lower-case letters, digits, '_' and '-'; at most 50.
 Outcome check_name(std::string_view name);
 /// One DNS name or IP address: no comma, no leading '/' or '@', no blank, at most 255 bytes.

@@ -21,8 +21,13 @@ int proc_count();
 /// The wait event that pg_stat_activity shows; registered by name where Postgres can (17).
 uint32 wait_event(const char* name);
 
-/// Whether the current user owns the database, as a superuser does any.
+/// Whether the current user owns the database or the extension, as a superuser does any.
 bool owns_database(Oid database);
+bool owns_extension(Oid extension);
+
+/// Whether there is a setting transaction_timeout (17).
+bool has_transaction_timeout();
+
 /// Whether the current user is a superuser or has CREATEDB.
 bool may_create_databases();
 bool is_template_database(Oid database);

@@ -361,8 +361,8 @@ foreach my $name (@healthy)
 		my ($samples, $late) = ($samples{$node} // 0, $late{$node} // 0);
 		cmp_ok($samples, '>=', 30, "$name: samples of $node");
 
-		# A machine that does too much at a time may stop for a moment.
-		cmp_ok($late, '<=', $samples / 50, "$name: $node was seen within twice the interval")
+		# A machine that does too much at a time may stop for a moment, and two samples see that.
+		cmp_ok($late, '<=', 2 + $samples / 50, "$name: $node was seen within twice the interval")
 		  or diag("$late of $samples samples later, at worst " . ($worst{$node} // 'never') . ' s');
 		note("$name: $samples samples of $node, at worst $worst{$node} s");
 	}
