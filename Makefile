@@ -44,7 +44,7 @@ exports = $(here)src/pg/pgfed.map
 SHLIB_LINK = $(libpq) $(or $(shell $(PKG_CONFIG) --libs $(foreign) 2>/dev/null),-lssl -lcrypto -lcares) \
   -lstdc++ -Wl,--version-script=$(exports)
 
-EXTRA_CLEAN = .build-stamp $(OBJS:.o=.d)
+EXTRA_CLEAN = .build-stamp .precompiled $(OBJS:.o=.d)
 
 # PGXS would compile bitcode as well, without the flags that C++ needs here.
 override with_llvm = no
@@ -62,7 +62,34 @@ system = $(addprefix -isystem ,$(filter-out /usr/include /usr/include/,$(1)))
 core_headers = -I$(here)include
 net_headers = $(core_headers) $(call system,$(includedir)) $(shell $(PKG_CONFIG) --cflags $(foreign) 2>/dev/null)
 pg_headers = $(net_headers) $(call system,$(includedir_server))
-compile = $(filter -D% -U%,$(CPPFLAGS)) -MMD -MP -c -o $@ $<
+macros = $(filter-out $(if $(UNOPTIMIZED),-D_FORTIFY_SOURCE%),$(filter -D% -U%,$(CPPFLAGS)))
+compile = $(macros) $(call first_read,$(@D)) -MMD -MP -c -o $@ $<
+
+# For somebody who waits for it: half the time again.
+ifneq ($(UNOPTIMIZED),)
+override CXXFLAGS += -O0 -g0
+endif
+
+# With PRECOMPILE=1, what most files of a layer read is compiled once: that halves the time of a build
+# from nothing with g++. Nothing else changes by it, and packagers need not bother.
+ifneq ($(PRECOMPILE),)
+core_reads = <algorithm> <array> <chrono> <cstdint> <map> <optional> <span> <string> <string_view> \
+  <utility> <variant> <vector>
+net_reads = $(core_reads) <cstring> <functional> <memory> <libpq-fe.h> <openssl/ssl.h> <openssl/x509.h>
+pg_reads = "pgfed/pg/postgres_api.hpp"
+first_read = $(if $(filter %.c,$<),,-include .precompiled/$(notdir $(1)).hpp)
+
+define precompiled
+.precompiled/$(1).hpp: .build-stamp
+	@$$(MKDIR_P) $$(@D)
+	@printf '#include %s\n' $$(patsubst %,'%',$$($(1)_reads)) >$$@
+.precompiled/$(1).hpp.gch: .precompiled/$(1).hpp
+	$$(CXX) $$(CXXFLAGS) $$($(1)_headers) $$(macros) -MMD -MP -MF .precompiled/$(1).d -MT $$@ -x c++-header -o $$@ $$<
+$$($(1)_objects): .precompiled/$(1).hpp.gch
+endef
+$(foreach layer,core net pg,$(eval $(call precompiled,$(layer))))
+-include $(wildcard .precompiled/*.d)
+endif
 
 $(core_objects): src/core/%.o: $(here)src/core/%.cpp .build-stamp
 	@$(MKDIR_P) $(@D)
@@ -84,7 +111,7 @@ $(shlib): $(exports) .build-stamp
 
 # Objects made for another server or with other flags must not be linked with those made now; and a
 # source file that is gone must be gone from the module as well.
-build_facts = $(VERSION) $(includedir_server) $(CXX) $(CXXFLAGS) $(CC) $(CFLAGS) $(CPPFLAGS) $(pg_headers) $(OBJS)
+build_facts = $(VERSION) $(includedir_server) $(CXX) $(CXXFLAGS) $(CC) $(CFLAGS) $(CPPFLAGS) $(pg_headers) $(OBJS) $(PRECOMPILE)
 .PHONY: force
 .build-stamp: force
 	@echo '$(subst ','\'',$(build_facts))' | cmp -s - $@ || echo '$(subst ','\'',$(build_facts))' >$@

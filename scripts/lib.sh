@@ -158,7 +158,7 @@ result_table() {
 # path, then (after tabs) what changes when the file does.
 tree_files() {
   (cd "$1" && find . \
-    \( -name .git -o -name 'build*' -o -name results -o -name tmp_check \) -type d -prune -o \
+    \( -name .git -o -name .precompiled -o -name 'build*' -o -name results -o -name tmp_check \) -type d -prune -o \
     \( -type f -o -type l \) \
     ! -name '*.o' ! -name '*.d' ! -name '*.so' ! -name '*.a' ! -name '*.bc' \
     ! -name .build-stamp ! -name .synced \
