@@ -138,6 +138,27 @@ AS 'MODULE_PATHNAME', 'pgfed_standby_settings';
 COMMENT ON FUNCTION pgfed.standby_settings(text) IS
   'the settings that make a node a standby of this federation; never a password';
 
+-- ---- TLS -----------------------------------------------------------------------------------------
+
+-- Dials what it is given, with this server's credentials: for superusers, and whom one grants it to.
+CREATE FUNCTION pgfed.probe(
+  host    text,
+  port    integer DEFAULT 5432,
+  options text DEFAULT '',
+  OUT stage text, OUT ok boolean, OUT detail text, OUT elapsed interval)
+RETURNS SETOF record
+LANGUAGE c ROWS 8
+AS 'MODULE_PATHNAME', 'pgfed_probe';
+COMMENT ON FUNCTION pgfed.probe(text, integer, text) IS
+  'dials an address and says step by step how far it gets: name, TCP, TLS, certificate; the last row is the diagnosis';
+
+CREATE FUNCTION pgfed.certificate_names(OUT kind text, OUT name text)
+RETURNS SETOF record
+LANGUAGE c STRICT PARALLEL SAFE ROWS 8
+AS 'MODULE_PATHNAME', 'pgfed_certificate_names';
+COMMENT ON FUNCTION pgfed.certificate_names() IS
+  'every DNS name and IP address that a certificate shared by all nodes must carry';
+
 -- ---- views ---------------------------------------------------------------------------------------
 
 CREATE FUNCTION pgfed._federation(
@@ -166,8 +187,9 @@ COMMENT ON COLUMN pgfed.federation.lsn IS 'a primary: how far its WAL is flushed
 COMMENT ON COLUMN pgfed.federation.lag_bytes IS 'bytes of WAL between the primary and what this standby has replayed';
 COMMENT ON COLUMN pgfed.federation.lag IS 'how far its data are behind the primary''s, in time';
 COMMENT ON COLUMN pgfed.federation.slot IS 'the replication slot in use: active, inactive, missing or lost';
-COMMENT ON COLUMN pgfed.federation.certificate IS 'verdict on the certificate it serves';
-COMMENT ON COLUMN pgfed.federation.expires_in IS 'remaining validity of that certificate';
+COMMENT ON COLUMN pgfed.federation.certificate IS
+  'verdict on the certificate it serves: ok, expiring, expired, not_yet_valid, untrusted, mismatch, plaintext or unknown';
+COMMENT ON COLUMN pgfed.federation.expires_in IS 'remaining validity of that certificate; negative: it is past';
 COMMENT ON COLUMN pgfed.federation.seen IS 'age of its last good answer; NULL: none yet';
 COMMENT ON COLUMN pgfed.federation.status IS 'ok, warning, critical or unknown';
 COMMENT ON COLUMN pgfed.federation.detail IS 'the first problem; what to do about it is in pgfed.checks';
@@ -227,6 +249,71 @@ COMMENT ON COLUMN pgfed.links.rtt IS 'how long the last exchange between them to
 COMMENT ON COLUMN pgfed.links.error IS 'why there is no session';
 COMMENT ON COLUMN pgfed.links.observed_at IS 'when observer saw it so, by this server''s clock';
 
+CREATE FUNCTION pgfed._tls(
+  OUT node text, OUT host text, OUT port integer, OUT negotiation text, OUT protocol text,
+  OUT cipher text, OUT chain_ok boolean, OUT host_match boolean, OUT client_certificate text,
+  OUT stage text, OUT diagnosis text, OUT status text, OUT detail text, OUT checked_at timestamptz)
+RETURNS SETOF record
+LANGUAGE c STRICT PARALLEL SAFE ROWS 8
+AS 'MODULE_PATHNAME', 'pgfed_tls';
+COMMENT ON FUNCTION pgfed._tls() IS 'the rows of pgfed.tls';
+
+CREATE VIEW pgfed.tls AS
+  SELECT t.node, t.host, t.port, t.negotiation, t.protocol, t.cipher, t.chain_ok, t.host_match,
+         t.client_certificate, t.stage, t.diagnosis, t.status, t.detail, t.checked_at
+    FROM pgfed._tls() AS t;
+COMMENT ON VIEW pgfed.tls IS 'what this server finds when it dials each endpoint afresh, one row an endpoint';
+COMMENT ON COLUMN pgfed.tls.node IS 'whose endpoint it is';
+COMMENT ON COLUMN pgfed.tls.host IS 'its host in pgfed.nodes';
+COMMENT ON COLUMN pgfed.tls.port IS 'its port in pgfed.nodes';
+COMMENT ON COLUMN pgfed.tls.negotiation IS 'postgres, or direct: TLS without asking for it first';
+COMMENT ON COLUMN pgfed.tls.protocol IS 'TLS version; NULL: no handshake';
+COMMENT ON COLUMN pgfed.tls.cipher IS 'cipher suite; NULL: no handshake';
+COMMENT ON COLUMN pgfed.tls.chain_ok IS 'whether the certificate leads to a CA that is trusted here; NULL: not known';
+COMMENT ON COLUMN pgfed.tls.host_match IS 'whether the certificate names the host; NULL: not known';
+COMMENT ON COLUMN pgfed.tls.client_certificate IS
+  'what became of this server''s own: not_requested, none, sent, rejected or required; NULL: not known';
+COMMENT ON COLUMN pgfed.tls.stage IS
+  'the first step that failed: resolve, connect, negotiate, handshake, chain, name or client; done: none; NULL: not looked at yet';
+COMMENT ON COLUMN pgfed.tls.diagnosis IS 'what is wrong, one word of a documented list; ok: nothing';
+COMMENT ON COLUMN pgfed.tls.status IS 'ok, warning, critical or unknown';
+COMMENT ON COLUMN pgfed.tls.detail IS 'what exactly; what to do about it is in pgfed.checks';
+COMMENT ON COLUMN pgfed.tls.checked_at IS 'when it was dialled; NULL: not yet';
+
+CREATE FUNCTION pgfed._certificates(
+  OUT node text, OUT source text, OUT depth integer, OUT subject text, OUT issuer text,
+  OUT dns_names text[], OUT ip_addresses text[], OUT serial text, OUT sha256 text,
+  OUT not_before timestamptz, OUT not_after timestamptz, OUT expires_in interval, OUT key text,
+  OUT anchor text, OUT path text, OUT status text, OUT detail text)
+RETURNS SETOF record
+LANGUAGE c STRICT PARALLEL SAFE ROWS 32
+AS 'MODULE_PATHNAME', 'pgfed_certificates';
+COMMENT ON FUNCTION pgfed._certificates() IS 'the rows of pgfed.certificates';
+
+CREATE VIEW pgfed.certificates AS
+  SELECT c.node, c.source, c.depth, c.subject, c.issuer, c.dns_names, c.ip_addresses, c.serial,
+         c.sha256, c.not_before, c.not_after, c.expires_in, c.key, c.anchor, c.path, c.status,
+         c.detail
+    FROM pgfed._certificates() AS c;
+COMMENT ON VIEW pgfed.certificates IS 'every certificate of every node: served, as seen from here, or on its disk, as it says';
+COMMENT ON COLUMN pgfed.certificates.node IS 'whose certificate it is';
+COMMENT ON COLUMN pgfed.certificates.source IS 'served, ssl_cert_file, ssl_ca_file, sslrootcert or sslcert';
+COMMENT ON COLUMN pgfed.certificates.depth IS 'place in the chain or in the file; 0: the first';
+COMMENT ON COLUMN pgfed.certificates.subject IS 'its subject, as RFC 2253 writes it';
+COMMENT ON COLUMN pgfed.certificates.issuer IS 'the subject of what signed it';
+COMMENT ON COLUMN pgfed.certificates.dns_names IS 'the DNS names in its subjectAltName';
+COMMENT ON COLUMN pgfed.certificates.ip_addresses IS 'the addresses in its subjectAltName';
+COMMENT ON COLUMN pgfed.certificates.serial IS 'its serial number, hexadecimal';
+COMMENT ON COLUMN pgfed.certificates.sha256 IS 'its fingerprint, hexadecimal, as openssl x509 -fingerprint -sha256 has it';
+COMMENT ON COLUMN pgfed.certificates.not_before IS 'when it begins to be valid';
+COMMENT ON COLUMN pgfed.certificates.not_after IS 'when it ends to be valid';
+COMMENT ON COLUMN pgfed.certificates.expires_in IS 'time until then; negative: it is past';
+COMMENT ON COLUMN pgfed.certificates.key IS 'kind and size of its key';
+COMMENT ON COLUMN pgfed.certificates.anchor IS 'fingerprint of the trust anchor that its chain ends in; NULL: none or not known';
+COMMENT ON COLUMN pgfed.certificates.path IS 'the file on that node''s disk; NULL: served';
+COMMENT ON COLUMN pgfed.certificates.status IS 'ok, warning, critical or unknown';
+COMMENT ON COLUMN pgfed.certificates.detail IS 'what is wrong; NULL: nothing';
+
 CREATE FUNCTION pgfed._checks(
   OUT observer text, OUT node text, OUT name text, OUT status text, OUT since timestamptz,
   OUT detail text, OUT hint text)
@@ -279,6 +366,7 @@ GRANT USAGE ON SCHEMA pgfed TO pg_monitor;
 GRANT SELECT ON ALL TABLES IN SCHEMA pgfed TO pg_monitor;
 -- A view calls its function as whoever reads the view.
 GRANT EXECUTE ON FUNCTION
-  pgfed._federation(), pgfed._peers(), pgfed._links(), pgfed._checks(), pgfed._events(),
-  pgfed.connection_string(text), pgfed.standby_settings(text)
+  pgfed._federation(), pgfed._peers(), pgfed._links(), pgfed._tls(), pgfed._certificates(),
+  pgfed._checks(), pgfed._events(), pgfed.connection_string(text), pgfed.standby_settings(text),
+  pgfed.certificate_names()
 TO pg_monitor;

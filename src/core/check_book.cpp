@@ -51,9 +51,11 @@ bool CheckBook::end(Instant now, Actions& actions) {
     const Status was = known ? old->status : Status::ok;
     changed = changed || !known || was != row.status;
     row.since = known && was == row.status ? old->since : now;
-    // A node's state, the number of primaries and quarantine have events of their own.
+    // A node's state, the number of primaries, quarantine, an endpoint's TLS and a certificate's
+    // validity have events of their own.
     const bool told_otherwise = row.name == check::kPeer || row.name == check::kReplication ||
                                 row.name == check::kIdentity || row.name == check::kPrimary ||
+                                row.name == check::kTls || row.name == check::kCertificate ||
                                 row.status == Status::unknown || was == Status::unknown;
     if (row.status != was && !told_otherwise) {
       std::string detail =

@@ -64,7 +64,7 @@ void Federation::step(const Event& event, Instant now, Actions& actions) {
   std::visit(
       [&](const auto& e) {
         using E = std::decay_t<decltype(e)>;
-        if constexpr (std::is_same_v<E, SessionProgress>) {
+        if constexpr (std::is_same_v<E, SessionProgress> || std::is_same_v<E, SetupRead>) {
           apply(e);
         } else if constexpr (std::is_same_v<E, SessionOpened> || std::is_same_v<E, Heard>) {
           apply(e, now);
@@ -74,12 +74,13 @@ void Federation::step(const Event& event, Instant now, Actions& actions) {
       },
       event);
   run_sessions(now, actions);
+  run_probes(now, actions);
   if (dirty_ || age(evaluated_at_, now) >= settings_.peer_interval / 4) evaluate(now, actions);
 }
 
 Instant Federation::next_deadline() const {
   // Lag and patience run out without an event, hence an evaluation now and then.
-  Instant next = evaluated_at_ + settings_.peer_interval / 4;
+  Instant next = std::min(evaluated_at_ + settings_.peer_interval / 4, next_probe());
   for (const Peer& peer : peers_) next = std::min(next, peer.session.deadline());
   return next;
 }
@@ -90,10 +91,17 @@ void Federation::apply(const SettingsChanged& change, Instant now, Actions& acti
         Severity::info, "mode_changed", self_.node,
         std::string(word(settings_.mode)) + " to " + std::string(word(change.settings.mode))});
   }
+  const bool shorter = change.settings.tls_interval < settings_.tls_interval;
   settings_ = change.settings;
+  if (shorter) {
+    for (Peer& peer : peers_) {
+      peer.trust.due = std::min(peer.trust.due, now + settings_.tls_interval);
+    }
+  }
   judged_by_ = JudgedBy{settings_.lag_warning, settings_.lag_critical, settings_.peer_interval,
-                        settings_.mode};
+                        settings_.mode, settings_.certificate};
   dirty_ = true;
+  trust_dirty_ = true;
   for (Peer& peer : peers_) peer.session.shorten(now, timing());
   tell_peers_soon(now);
 }
@@ -126,9 +134,12 @@ void Federation::apply(const NodesChanged& change, Instant now, Actions& actions
     kept[static_cast<std::size_t>(known - peers_.data())] = true;
   }
   for (std::size_t i = 0; i < peers_.size(); ++i) {
-    if (!kept[i]) peers_[i].session.stop(actions);
+    if (kept[i]) continue;
+    peers_[i].session.stop(actions);
+    stop_probe(peers_[i], actions);
   }
   peers_ = std::move(next);
+  trust_dirty_ = true;
   if (Peer* self = find(self_.node)) note_state(*self, now, actions);
   ++links_revision_;
   dirty_ = true;
@@ -182,6 +193,9 @@ void Federation::apply(const SessionFailed& failed, Instant now, Actions& action
 
 void Federation::forget(Peer& peer, Instant now, Actions& actions) {
   peer.session.stop(actions);
+  stop_probe(peer, actions);
+  peer.trust = PeerTrust{};
+  trust_dirty_ = true;
   ++links_revision_;
   peer.report.reset();
   peer.failing = false;
@@ -230,6 +244,7 @@ void Federation::apply(const ReplyReceived& reply, Instant now, Actions& actions
   const bool reborn = peer->report && !(peer->report->incarnation == reply.report.incarnation);
   const std::optional<Report> before = std::exchange(peer->report, reply.report);
   sort_links(*peer->report);
+  take_inventory(*peer, *peer->report);
   if (!before || was_failing || !same_connections(*before, *peer->report)) ++links_revision_;
   peer->report_at = now - *rtt / 2;
   peer->seen_at = now;
@@ -255,6 +270,8 @@ void Federation::apply(const ReplyReceived& reply, Instant now, Actions& actions
   if (was_failing) {
     dirty_ = true;
     tell_peers_soon(now);
+    // What kept the sessions away, may have kept the last probe away.
+    if (peer->trust.result && peer->trust.result->diagnosis != Diagnosis::ok) peer->trust.due = now;
   }
 }
 
@@ -284,6 +301,7 @@ void Federation::apply(const Heard& heard, Instant now) {
     return;
   }
   peer->heard = report;
+  peer->heard->inventory.reset();
   sort_links(*peer->heard);
   peer->heard_at = now;
   // Hearsay changes nothing here, but it is worth asking the node itself soon: so a change is known
@@ -299,10 +317,17 @@ void Federation::run_sessions(Instant now, Actions& actions) {
       continue;
     }
     peer.session.start(now);
+    const std::size_t before = actions.size();
     if (const auto failure = peer.session.tick(now, timing(), peer.spec, counters_, actions)) {
       note_failure(peer, *failure, now, actions);
       // A standing session that fell silent is dialled again at once.
       peer.session.tick(now, timing(), peer.spec, counters_, actions);
+    }
+    if (!peer.trust.inventory || is_self(peer)) continue;
+    for (std::size_t i = before; i < actions.size(); ++i) {
+      if (auto* ask = std::get_if<Ask>(&actions[i])) {
+        ask->known_inventory = peer.trust.inventory->digest;
+      }
     }
   }
 }

@@ -64,11 +64,19 @@ void Federation::evaluate(Instant now, Actions& actions) {
   evaluated_at_ = now;
   if (dirty_) ++revision_;
   dirty_ = false;
+  review_trust(now, actions);
   const std::size_t recorded = actions.size();
   checks_.begin();
   check_self(now);
-  if (!idle()) check_primaries(actions);
-  for (const Peer& peer : peers_) check_node(peer, now);
+  if (!idle()) {
+    check_primaries(actions);
+    if (shared_certificate_) write_finding(check::kSharedCertificate, Name(), *shared_certificate_);
+    write_finding(check::kTrust, Name(), authorities_);
+  }
+  for (const Peer& peer : peers_) {
+    check_node(peer, now);
+    write_trust_checks(peer);
+  }
   const bool changed = checks_.end(now, actions);
   if (changed || actions.size() != recorded) ++revision_;
 }

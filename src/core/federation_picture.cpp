@@ -95,6 +95,8 @@ FederationRow Federation::federation_row(const Peer& peer, Instant now) const {
     }
   }
   row.seen = is_self(peer) ? now : peer.seen_at;
+  row.certificate = peer.trust.certificate;
+  if (const Certificate* served = peer.trust.served()) row.not_after = served->not_after;
   const auto checks = checks_.about(peer.spec.name);
   row.status = checks.empty() ? Status::unknown : Status::ok;
   for (const CheckRow& check : checks) {
@@ -219,6 +221,7 @@ Report Federation::report(Instant now) const {
   report.library_version = self_.library_version;
   report.extension_version = extension_version_;
   report.server_version = self_.server_version;
+  report.inventory_digest = own_inventory_.digest;
   report.links.reserve(peers_.size());
   for (const Peer& peer : peers_) report.links.push_back(link_to(peer, now));
   return report;

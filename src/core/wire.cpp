@@ -2,56 +2,56 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstddef>
-#include <optional>
 #include <string>
-#include <string_view>
-#include <type_traits>
+
+#include "pgfed/core/wire_records.hpp"
 
 namespace pgfed::core {
 namespace {
 
-using Bytes = std::vector<std::uint8_t>;
-using View = std::span<const std::uint8_t>;
+using namespace wire;
+using wire::get;  // beside the overloads below
 
 constexpr std::array<std::uint8_t, 4> kMagic = {'p', 'g', 'f', 'd'};
 constexpr std::size_t kVersionSize = 2;
-constexpr std::size_t kTagSize = 2;
-constexpr std::size_t kLengthSize = 4;
-constexpr std::size_t kHeaderSize = kTagSize + kLengthSize;
 
 /// What a record at the top holds. Part of the format: append, never renumber or reuse.
 /// text: UTF-8 without NUL; uN: N bits unsigned; i64: 64 bits signed; flag: u8, zero or not.
 enum class Tag : std::uint16_t {
-  node = 1,                ///< text, required
-  federation = 2,          ///< text, required
-  incarnation = 3,         ///< 16 bytes, required
-  role = 4,                ///< u8 Role, required
-  identity = 5,            ///< u8 Identity
-  state = 6,               ///< u8 State
-  timeline = 7,            ///< u32
-  write = 8,               ///< u64 Lsn
-  flush = 9,               ///< u64 Lsn
-  replay = 10,             ///< u64 Lsn
-  upstream_end = 11,       ///< u64 Lsn
-  replay_paused = 12,      ///< flag
-  upstream_host = 13,      ///< text
-  upstream_port = 14,      ///< u16
-  slot = 15,               ///< text
-  system_identifier = 16,  ///< u64
-  wall_clock = 17,         ///< i64 microseconds since 1970
-  lag_warning = 18,        ///< i64 microseconds
-  lag_critical = 19,       ///< i64 microseconds
-  peer_interval = 20,      ///< i64 microseconds
-  mode = 21,               ///< u8 Mode
-  sslrootcert = 22,        ///< text
-  sslcert = 23,            ///< text
-  sslkey = 24,             ///< text
-  library_version = 25,    ///< text
-  extension_version = 26,  ///< text
-  server_version = 27,     ///< u32 server_version_num
-  link = 28,               ///< records of LinkTag; once for each link
+  node = 1,                   ///< text, required
+  federation = 2,             ///< text, required
+  incarnation = 3,            ///< 16 bytes, required
+  role = 4,                   ///< u8 Role, required
+  identity = 5,               ///< u8 Identity
+  state = 6,                  ///< u8 State
+  timeline = 7,               ///< u32
+  write = 8,                  ///< u64 Lsn
+  flush = 9,                  ///< u64 Lsn
+  replay = 10,                ///< u64 Lsn
+  upstream_end = 11,          ///< u64 Lsn
+  replay_paused = 12,         ///< flag
+  upstream_host = 13,         ///< text
+  upstream_port = 14,         ///< u16
+  slot = 15,                  ///< text
+  system_identifier = 16,     ///< u64
+  wall_clock = 17,            ///< i64 microseconds since 1970
+  lag_warning = 18,           ///< i64 microseconds
+  lag_critical = 19,          ///< i64 microseconds
+  peer_interval = 20,         ///< i64 microseconds
+  mode = 21,                  ///< u8 Mode
+  sslrootcert = 22,           ///< text
+  sslcert = 23,               ///< text
+  sslkey = 24,                ///< text
+  library_version = 25,       ///< text
+  extension_version = 26,     ///< text
+  server_version = 27,        ///< u32 server_version_num
+  link = 28,                  ///< records of LinkTag; once for each link
+  certificate_warning = 29,   ///< i64 microseconds
+  certificate_critical = 30,  ///< i64 microseconds
+  inventory_digest = 31,      ///< u64
+  known_inventory = 32,       ///< u64
+  inventory = 33,             ///< records of InventoryTag, see wire_inventory.cpp
 };
 
 /// What a record inside a link holds; likewise.
@@ -65,64 +65,13 @@ enum class LinkTag : std::uint16_t {
   age = 7,          ///< i64 microseconds
 };
 
-constexpr Duration kMaxDuration = std::chrono::hours(24 * 3653);  // ten years
-constexpr std::int64_t kMaxWallClock = 253402300800000000;        // the year 10000
+/// Of a question's last record, for which encode() leaves room.
+constexpr std::size_t kKnownInventorySize = kHeaderSize + sizeof(std::uint64_t);
+constexpr std::size_t kMaxLinked = kMaxReport - kKnownInventorySize;
+
+constexpr std::int64_t kMaxWallClock = 253402300800000000;  // the year 10000
 
 // ---- writing ---------------------------------------------------------------------------------
-
-template <typename Unsigned>
-void put_unsigned(Bytes& out, Unsigned value) {
-  for (std::size_t i = sizeof value; i-- > 0;) {
-    out.push_back(static_cast<std::uint8_t>(static_cast<std::uint64_t>(value) >> (8U * i)));
-  }
-}
-
-template <typename AnyTag>
-void put_header(Bytes& out, AnyTag tag, std::size_t length) {
-  put_unsigned(out, static_cast<std::uint16_t>(tag));
-  put_unsigned(out, static_cast<std::uint32_t>(length));
-}
-
-template <typename AnyTag>
-void put_bytes(Bytes& out, AnyTag tag, View payload) {
-  put_header(out, tag, payload.size());
-  out.insert(out.end(), payload.begin(), payload.end());
-}
-
-template <typename AnyTag, std::size_t N>
-void put(Bytes& out, AnyTag tag, const Text<N>& text) {
-  const std::string_view view = text.view();
-  put_header(out, tag, view.size());
-  out.insert(out.end(), view.begin(), view.end());
-}
-
-template <typename AnyTag>
-void put(Bytes& out, AnyTag tag, const Incarnation& incarnation) {
-  put_bytes(out, tag, incarnation.bytes);
-}
-
-template <typename AnyTag>
-void put(Bytes& out, AnyTag tag, Duration duration) {
-  put_header(out, tag, sizeof(std::uint64_t));
-  put_unsigned(out, static_cast<std::uint64_t>(duration.count()));
-}
-
-template <typename AnyTag>
-void put(Bytes& out, AnyTag tag, Lsn lsn) {
-  put_header(out, tag, sizeof lsn.value);
-  put_unsigned(out, lsn.value);
-}
-
-template <typename AnyTag, typename Number>
-requires(std::is_integral_v<Number> || std::is_enum_v<Number>) void put(Bytes& out, AnyTag tag,
-                                                                        Number value) {
-  put_header(out, tag, sizeof value);
-  if constexpr (std::is_enum_v<Number>) {
-    put_unsigned(out, static_cast<std::underlying_type_t<Number>>(value));
-  } else {
-    put_unsigned(out, value);
-  }
-}
 
 Bytes encode_link(const LinkReport& link) {
   Bytes out;
@@ -154,71 +103,8 @@ void encode_facts(Bytes& out, const Facts& facts) {
 
 // ---- reading ---------------------------------------------------------------------------------
 
-/// The first bytes of a payload as a big-endian number; what follows is for newer readers. Nothing
-/// where there are too few.
-template <typename Unsigned>
-std::optional<Unsigned> get_unsigned(View payload) {
-  if (payload.size() < sizeof(Unsigned)) return std::nullopt;
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < sizeof(Unsigned); ++i) value = (value << 8U) | payload[i];
-  return static_cast<Unsigned>(value);
-}
-
-// Each get() takes a payload into a field, or says that the payload is too short for it.
-
-template <std::size_t N>
-bool get(View payload, Text<N>& text) {
-  // Text cuts at its own limit, and the payload is no larger than a report.
-  text.assign({reinterpret_cast<const char*>(payload.data()), payload.size()});
-  return true;
-}
-
-bool get(View payload, Incarnation& incarnation) {
-  if (payload.size() < incarnation.bytes.size()) return false;
-  std::copy_n(payload.begin(), incarnation.bytes.size(), incarnation.bytes.begin());
-  return true;
-}
-
-template <typename Unsigned>
-requires std::is_unsigned_v<Unsigned>
-bool get(View payload, Unsigned& number) {
-  const auto value = get_unsigned<Unsigned>(payload);
-  if (value) number = *value;
-  return value.has_value();
-}
-
-bool get(View payload, bool& flag) {
-  const auto value = get_unsigned<std::uint8_t>(payload);
-  if (value) flag = *value != 0;
-  return value.has_value();
-}
-
-bool get(View payload, Lsn& lsn) { return get(payload, lsn.value); }
-
-/// Clamped, so that whoever adds it to a clock cannot overflow.
-bool get(View payload, Duration& duration) {
-  const auto value = get_unsigned<std::uint64_t>(payload);
-  if (!value) return false;
-  duration =
-      std::clamp(Duration(static_cast<std::int64_t>(*value)), Duration::zero(), kMaxDuration);
-  return true;
-}
-
-/// The wall clock; clamped likewise.
-bool get(View payload, std::int64_t& wall_clock) {
-  const auto value = get_unsigned<std::uint64_t>(payload);
-  if (!value) return false;
-  wall_clock = std::clamp<std::int64_t>(static_cast<std::int64_t>(*value), 0, kMaxWallClock);
-  return true;
-}
-
-/// A number that this version has no word for becomes `otherwise`.
-template <typename Enum>
-bool get_enum(View payload, Enum& value, Enum last, Enum otherwise) {
-  const auto number = get_unsigned<std::uint8_t>(payload);
-  if (!number) return false;
-  value = *number <= static_cast<std::uint8_t>(last) ? static_cast<Enum>(*number) : otherwise;
-  return true;
+bool get_wall_clock(View payload, std::int64_t& wall_clock) {
+  return get_clamped(payload, wall_clock, 0, kMaxWallClock);
 }
 
 bool get(View payload, Role& role) { return get_enum(payload, role, Role::standby, Role::unknown); }
@@ -235,23 +121,6 @@ bool get(View payload, Identity& identity) {
 /// `observe` is the harmless one: the peer is neither counted on to act, as with `active`, nor
 /// taken for one that has left, as with `off`.
 bool get(View payload, Mode& mode) { return get_enum(payload, mode, Mode::off, Mode::observe); }
-
-struct RawRecord {
-  std::uint16_t tag = 0;
-  View payload;
-};
-
-/// Takes the first record off `rest`, which is not empty; nothing where it is cut short.
-std::optional<RawRecord> take_record(View& rest) {
-  if (rest.size() < kHeaderSize) return std::nullopt;
-  const std::uint16_t tag = *get_unsigned<std::uint16_t>(rest);
-  const std::size_t length = *get_unsigned<std::uint32_t>(rest.subspan(kTagSize));
-  rest = rest.subspan(kHeaderSize);
-  if (length > rest.size()) return std::nullopt;
-  const RawRecord record{tag, rest.first(length)};
-  rest = rest.subspan(length);
-  return record;
-}
 
 bool get_link_field(const RawRecord& record, LinkReport& link) {
   switch (static_cast<LinkTag>(record.tag)) {
@@ -275,10 +144,7 @@ bool get_link_field(const RawRecord& record, LinkReport& link) {
 
 bool get_link(View payload, std::vector<LinkReport>& links) {
   LinkReport link;
-  while (!payload.empty()) {
-    const auto record = take_record(payload);
-    if (!record || !get_link_field(*record, link)) return false;
-  }
+  if (!get_records(payload, link, get_link_field)) return false;
   if (!link.target.empty() && links.size() < kMaxLinks) links.push_back(link);
   return true;
 }
@@ -321,7 +187,7 @@ bool get_field(const RawRecord& record, Report& report) {
     case Tag::system_identifier:
       return get(payload, facts.system_identifier);
     case Tag::wall_clock:
-      return get(payload, facts.wall_clock);
+      return get_wall_clock(payload, facts.wall_clock);
     case Tag::lag_warning:
       return get(payload, judged_by.lag_warning);
     case Tag::lag_critical:
@@ -344,6 +210,16 @@ bool get_field(const RawRecord& record, Report& report) {
       return get(payload, report.server_version);
     case Tag::link:
       return get_link(payload, report.links);
+    case Tag::certificate_warning:
+      return get(payload, judged_by.certificate.warning);
+    case Tag::certificate_critical:
+      return get(payload, judged_by.certificate.critical);
+    case Tag::inventory_digest:
+      return get(payload, report.inventory_digest);
+    case Tag::known_inventory:
+      return get(payload, report.known_inventory);
+    case Tag::inventory:
+      return get_inventory(payload, report.inventory.emplace());
   }
   return true;  // of a newer peer
 }
@@ -398,15 +274,38 @@ std::vector<std::uint8_t> encode(const Report& report) {
   put(out, Tag::library_version, report.library_version);
   put(out, Tag::extension_version, report.extension_version);
   put(out, Tag::server_version, report.server_version);
+  put(out, Tag::certificate_warning, report.judged_by.certificate.warning);
+  put(out, Tag::certificate_critical, report.judged_by.certificate.critical);
+  put(out, Tag::inventory_digest, report.inventory_digest);
+  if (report.known_inventory != 0) append_known_inventory(out, report.known_inventory);
 
   std::size_t links = 0;
   for (const LinkReport& link : report.links) {
     const Bytes bytes = encode_link(link);
-    if (links == kMaxLinks || out.size() + kHeaderSize + bytes.size() > kMaxReport) break;
+    if (links == kMaxLinks || out.size() + kHeaderSize + bytes.size() > kMaxLinked) break;
     put_bytes(out, Tag::link, bytes);
     ++links;
   }
+  if (report.inventory) append_inventory(out, encode_inventory(*report.inventory));
   return out;
+}
+
+void append_known_inventory(std::vector<std::uint8_t>& bytes, std::uint64_t digest) {
+  if (bytes.size() + kKnownInventorySize > kMaxReport) return;
+  put(bytes, Tag::known_inventory, digest);
+}
+
+void append_inventory(std::vector<std::uint8_t>& bytes, std::span<const std::uint8_t> encoded) {
+  if (bytes.size() + kHeaderSize > kMaxReport) return;
+  const std::size_t room = kMaxReport - bytes.size() - kHeaderSize;
+  View rest = encoded;
+  std::size_t fits = 0;
+  while (!rest.empty() && take_record(rest)) {
+    const std::size_t taken = encoded.size() - rest.size();
+    if (taken > room) break;
+    fits = taken;
+  }
+  put_bytes(bytes, Tag::inventory, encoded.first(fits));
 }
 
 Result<Report> decode(std::span<const std::uint8_t> bytes) {
@@ -437,6 +336,7 @@ Result<Report> decode(std::span<const std::uint8_t> bytes) {
     return malformed("pgfed report is incomplete",
                      "It has no field \"" + std::string(field) + "\".");
   }
+  if (report.inventory) report.inventory->digest = report.inventory_digest;
   return report;
 }
 

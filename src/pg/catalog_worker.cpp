@@ -5,11 +5,13 @@
 #include "pgfed/pg/node_table.hpp"
 #include "pgfed/pg/publish.hpp"
 #include "pgfed/pg/settings.hpp"
+#include "pgfed/pg/setup_reader.hpp"
 #include "pgfed/pg/shared_state.hpp"
 
 /// The worker `pgfed catalog`. Its first life is connected to no database and looks for
 /// pgfed.database; with that database's OID it is started again, connected to it, and reads
-/// pgfed.nodes there. It leaves whenever a command needs the database alone.
+/// pgfed.nodes there, and now and then how the server is set up. It leaves whenever a command needs
+/// the database alone.
 namespace pgfed::pg {
 namespace {
 
@@ -17,6 +19,8 @@ namespace {
 constexpr core::Duration kShortestLook = core::milliseconds(50);
 /// First wait after a look that could not be finished (a lock, an error); doubled up to an interval.
 constexpr core::Duration kFirstRetry = core::milliseconds(100);
+/// How often to look at how the server is set up; after a reload, at once.
+constexpr core::Duration kSetupInterval = core::seconds(10);
 
 PGFED_CALLBACK(void, forget_catalog_worker, (int, Datum)) {
   pg_atomic_write_u32(&shared.control->catalog_proc, 0);
@@ -89,6 +93,8 @@ struct Reader {
   core::Duration retry{};  ///< zero: the last look was finished
   std::size_t left_out = 0;
   char last_error[512] = {};
+  core::Instant setup_due{};  ///< of the next look at the set-up
+  char last_setup_error[512] = {};
 };
 
 /// One look at the tables, in a transaction; false where they were locked. May raise an error.
@@ -132,16 +138,17 @@ bool look(Reader& reader) {
 }
 
 /// Each distinct error is logged once in a row.
-void report_error(Reader& reader) {
+template <std::size_t N>
+void report_error(Reader& reader, const char* what, char (&last_error)[N]) {
   MemoryContextSwitchTo(reader.context);
   ErrorData* error = CopyErrorData();
   FlushErrorState();
   AbortCurrentTransaction();
   const char* message = error->message != nullptr ? error->message : "";
-  if (strncmp(message, reader.last_error, sizeof reader.last_error - 1) != 0) {
-    strlcpy(reader.last_error, message, sizeof reader.last_error);
-    ereport(LOG, (errcode(error->sqlerrcode),
-                  errmsg("pgfed could not read table \"pgfed.nodes\": %s", message)));
+  if (strncmp(message, last_error, N - 1) != 0) {
+    strlcpy(last_error, message, N);
+    ereport(LOG,
+            (errcode(error->sqlerrcode), errmsg("pgfed could not read %s: %s", what, message)));
   }
   FreeErrorData(error);
 }
@@ -155,7 +162,7 @@ void look_safely(Reader& reader) {
     reader.last_error[0] = '\0';
   }
   PG_CATCH();
-  { report_error(reader); }
+  { report_error(reader, "table \"pgfed.nodes\"", reader.last_error); }
   PG_END_TRY();
   const core::Duration interval = core::milliseconds(setting::peer_interval);
   reader.retry = complete ? core::Duration::zero()
@@ -165,14 +172,37 @@ void look_safely(Reader& reader) {
   MemoryContextReset(reader.context);
 }
 
-void wait(core::Duration duration, uint32 wait_event) {
+/// What is wrong with pg_hba.conf and with the streams that this server sends.
+void look_at_setup(Reader& reader) {
+  reader.setup_due = boot_now() + kSetupInterval;
+  PG_TRY();
+  {
+    CHECK_FOR_INTERRUPTS();
+    SetCurrentStatementStartTimestamp();
+    StartTransactionCommand();
+    const bool changed = read_setup();
+    CommitTransactionCommand();
+    (void)pgstat_report_stat(false);
+    if (changed) wake_federation_worker();
+    reader.last_setup_error[0] = '\0';
+  }
+  PG_CATCH();
+  { report_error(reader, "how this server is set up", reader.last_setup_error); }
+  PG_END_TRY();
+  MemoryContextSwitchTo(reader.context);
+  MemoryContextReset(reader.context);
+}
+
+/// True where the settings were read anew.
+bool wait(core::Duration duration, uint32 wait_event) {
   const auto milliseconds = std::chrono::duration_cast<core::milliseconds>(duration).count();
   (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
                   static_cast<long>(milliseconds), wait_event);
   ResetLatch(MyLatch);
-  if (!ConfigReloadPending) return;
+  if (!ConfigReloadPending) return false;
   ConfigReloadPending = false;
   ProcessConfigFile(PGC_SIGHUP);
+  return true;
 }
 
 core::Duration interval() {
@@ -212,7 +242,7 @@ Oid find_database() {
     if (publish_nodes(core::CatalogState::no_database, {}, 0, core::VersionText())) {
       wake_federation_worker();
     }
-    wait(interval(), wait_event);
+    (void)wait(interval(), wait_event);
   }
 }
 
@@ -231,7 +261,13 @@ Oid find_database() {
     leave_if_asked();
     look_safely(reader);
     leave_if_asked();
-    wait(reader.retry > core::Duration::zero() ? reader.retry : interval(), wait_event);
+    if (boot_now() >= reader.setup_due) {
+      look_at_setup(reader);
+      leave_if_asked();
+    }
+    core::Duration pause = reader.retry > core::Duration::zero() ? reader.retry : interval();
+    pause = std::min(pause, core::age(boot_now(), reader.setup_due) + core::milliseconds(1));
+    if (wait(pause, wait_event)) reader.setup_due = core::kNever;
   }
 }
 

@@ -77,4 +77,12 @@ bool is_broken_database([[maybe_unused]] Form_pg_database database) {
 #endif
 }
 
+const char* hba_file_expression() {
+  return PG_VERSION_NUM >= 160000 ? "r.file_name" : "pg_catalog.current_setting('hba_file')";
+}
+
+const char* hba_order_expression() {
+  return PG_VERSION_NUM >= 160000 ? "r.rule_number" : "r.line_number";
+}
+
 }  // namespace pgfed::pg::compat

@@ -3,10 +3,10 @@
 // none.
 
 #include "pgfed/core/node.hpp"
-#include "pgfed/core/node_registry.hpp"
 #include "pgfed/net/conninfo.hpp"
 #include "pgfed/pg/boundary.hpp"
 #include "pgfed/pg/entry.hpp"
+#include "pgfed/pg/preconditions.hpp"
 #include "pgfed/pg/row.hpp"
 #include "pgfed/pg/settings.hpp"
 #include "pgfed/pg/shared_copy.hpp"
@@ -35,35 +35,6 @@ struct TextBuffer {
   }
   [[nodiscard]] std::string_view view() const { return {bytes, length}; }
 };
-
-/// The nodes that the federation consists of: not those of another cluster, whose dump this is, nor
-/// rows that are left out of it.
-NodesCopy nodes_or_raise() {
-  NodesCopy known = copy_nodes();
-  if (known.state == core::CatalogState::foreign) {
-    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-                    errmsg("pgfed.nodes belongs to another cluster"),
-                    errhint("If this cluster is the federation from now on, on its primary: "
-                            "SELECT pgfed.adopt();")));
-  }
-  if (known.state != core::CatalogState::ready) known.nodes.count = 0;
-  BoxedError error;
-  const auto max_nodes = static_cast<std::size_t>(setting::max_nodes);
-  run_cpp(error, [&](BoxedError&) {
-    core::NodeRegistry registry(max_nodes);
-    registry.assign(std::vector<core::NodeSpec>(known.nodes.begin(), known.nodes.end()));
-    std::copy(registry.nodes().begin(), registry.nodes().end(), known.nodes.begin());
-    known.nodes.count = static_cast<std::uint32_t>(registry.nodes().size());
-  });
-  if (error.raised) raise_boxed(error);
-  if (known.nodes.count == 0) {
-    ereport(ERROR,
-            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pgfed knows no nodes"),
-             errhint("See pgfed.checks; nodes are added with pgfed.add_node() on the "
-                     "primary.")));
-  }
-  return known;
-}
 
 /// The node that is seen as the only running primary, or null.
 const core::NodeSpec* find_primary(const NodesCopy& known, const Copied<NodeEntry>& entries) {
@@ -256,7 +227,7 @@ PGFED_FUNCTION(pgfed_connection_string) {
                     errhint("Use any, read-write, read-only, primary, standby or "
                             "prefer-standby.")));
   }
-  const NodesCopy known = nodes_or_raise();
+  const NodesCopy known = require_nodes();
   const core::NodeSpec* primary = find_primary(known, copy_federation());
   const bool primary_first =
       strcmp(attributes, "read-write") == 0 || strcmp(attributes, "primary") == 0;
@@ -276,7 +247,7 @@ PGFED_FUNCTION(pgfed_standby_settings) {
   require_preload();
   InitMaterializedSRF(fcinfo, 0);
   const char* name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-  const NodesCopy known = nodes_or_raise();
+  const NodesCopy known = require_nodes();
   const Copied<NodeEntry> entries = copy_federation();
   const core::NodeSpec* node = find_node(known, name);
   if (node == nullptr) {

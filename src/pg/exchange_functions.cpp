@@ -25,21 +25,28 @@ bytea* report_argument(FunctionCallInfo fcinfo) {
   return PG_GETARG_BYTEA_PP(0);
 }
 
-/// Makes sure that it is a report, and returns whose.
-core::Name read_report(const void* bytes, std::size_t length) {
+/// What matters here of a report.
+struct Question {
   core::Name node;
+  std::uint64_t known_inventory = 0;
+};
+
+/// Makes sure that it is a report.
+Question read_report(const void* bytes, std::size_t length) {
+  Question question;
   BoxedError error;
   run_cpp(error, [&](BoxedError& box) {
     const core::Result<core::Report> report =
         core::decode({static_cast<const std::uint8_t*>(bytes), length});
     if (report) {
-      node = report.value().node;
+      question.node = report.value().node;
+      question.known_inventory = report.value().known_inventory;
     } else {
       box.set(report.error());
     }
   });
   if (error.raised) raise_boxed(error);
-  return node;
+  return question;
 }
 
 std::uint32_t server_version_number() {
@@ -61,6 +68,7 @@ core::Report make_report(const core::Facts& facts, const OwnCopy& own, core::Ins
   report.library_version = kLibraryVersion;
   report.extension_version = own.extension_version;
   report.server_version = server_version;
+  report.inventory_digest = own.inventory_digest;
   report.links.reserve(own.links.count);
   for (const OwnLink& each : own.links) {
     core::LinkReport link = each.link;
@@ -70,9 +78,9 @@ core::Report make_report(const core::Facts& facts, const OwnCopy& own, core::Ins
   return report;
 }
 
-bytea* reply() {
+bytea* reply(std::uint64_t known_inventory) {
   const core::Facts facts = take_facts();
-  const OwnCopy own = copy_own();
+  const OwnCopy own = copy_own(known_inventory);
   const core::Instant now = boot_now();
   const std::uint32_t server_version = server_version_number();
 
@@ -80,8 +88,10 @@ bytea* reply() {
   std::size_t length = 0;
   BoxedError error;
   run_cpp(error, [&](BoxedError&) {
-    const std::vector<std::uint8_t> bytes =
-        core::encode(make_report(facts, own, now, server_version));
+    std::vector<std::uint8_t> bytes = core::encode(make_report(facts, own, now, server_version));
+    if (own.inventory.rows != nullptr) {
+      core::append_inventory(bytes, {own.inventory.rows, own.inventory.count});
+    }
     length = std::min(bytes.size(), core::kMaxReport);
     std::memcpy(VARDATA(result), bytes.data(), length);
   });
@@ -103,18 +113,18 @@ PGFED_FUNCTION(pgfed_exchange) {
   }
   const bytea* given = report_argument(fcinfo);
   const std::size_t length = VARSIZE_ANY_EXHDR(given);
-  const core::Name node = read_report(VARDATA_ANY(given), length);
+  const Question question = read_report(VARDATA_ANY(given), length);
 
   const NodesCopy known = copy_nodes();
   const core::Name named = certificate_node(known.nodes.rows, known.nodes.count);
-  if (!named.empty() && !(named == node)) {
+  if (!named.empty() && !(named == question.node)) {
     ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
                     errmsg("the client certificate names node \"%s\"", named.c_str()),
                     errdetail("The report that came with it is by node \"%s\".",
-                              to_database_encoding(node.view()))));
+                              to_database_encoding(question.node.view()))));
   }
   post_mail(named, VARDATA_ANY(given), length);
-  PG_RETURN_BYTEA_P(reply());
+  PG_RETURN_BYTEA_P(reply(question.known_inventory));
 }
 
 }  // namespace pgfed::pg

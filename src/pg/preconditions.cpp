@@ -1,5 +1,6 @@
 #include "pgfed/pg/preconditions.hpp"
 
+#include "pgfed/core/node_registry.hpp"
 #include "pgfed/pg/boundary.hpp"
 #include "pgfed/pg/entry.hpp"
 #include "pgfed/pg/row.hpp"
@@ -85,6 +86,33 @@ void require_writable(const char* function) {
 void require_changeable(const char* function) {
   require_writable(function);
   refuse_two_primaries(function);
+}
+
+NodesCopy require_nodes() {
+  NodesCopy known = copy_nodes();
+  if (known.state == core::CatalogState::foreign) {
+    ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                    errmsg("pgfed.nodes belongs to another cluster"),
+                    errhint("If this cluster is the federation from now on, on its primary: "
+                            "SELECT pgfed.adopt();")));
+  }
+  if (known.state != core::CatalogState::ready) known.nodes.count = 0;
+  BoxedError error;
+  const auto max_nodes = static_cast<std::size_t>(setting::max_nodes);
+  run_cpp(error, [&](BoxedError&) {
+    core::NodeRegistry registry(max_nodes);
+    registry.assign(std::vector<core::NodeSpec>(known.nodes.begin(), known.nodes.end()));
+    std::copy(registry.nodes().begin(), registry.nodes().end(), known.nodes.begin());
+    known.nodes.count = static_cast<std::uint32_t>(registry.nodes().size());
+  });
+  if (error.raised) raise_boxed(error);
+  if (known.nodes.count == 0) {
+    ereport(ERROR,
+            (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE), errmsg("pgfed knows no nodes"),
+             errhint("See pgfed.checks; nodes are added with pgfed.add_node() on the "
+                     "primary.")));
+  }
+  return known;
 }
 
 core::Name certificate_node(const core::NodeSpec* nodes, std::size_t count) {

@@ -1,5 +1,7 @@
 #include "pgfed/pg/publish.hpp"
 
+#include "pgfed/core/wire.hpp"
+#include "pgfed/pg/boundary.hpp"
 #include "pgfed/pg/settings.hpp"
 #include "pgfed/pg/shared_state.hpp"
 
@@ -47,6 +49,48 @@ void publish_links(std::span<const core::LinkRow> links) {
   copy_rows(section->rows, links.data(), count);
   section->count = count;
   LWLockRelease(section_lock(Section::links));
+}
+
+void publish_trust(const core::TrustPicture& trust) {
+  const auto max_nodes = static_cast<std::size_t>(setting::max_nodes);
+  const std::uint32_t endpoints = clamp_count(trust.tls.size(), max_nodes);
+  LWLockAcquire(section_lock(Section::tls), LW_EXCLUSIVE);
+  copy_rows(shared.tls->rows, trust.tls.data(), endpoints);
+  shared.tls->count = endpoints;
+  LWLockRelease(section_lock(Section::tls));
+
+  CertificatesSection* section = shared.certificates;
+  const std::uint32_t certificates =
+      clamp_count(trust.certificates.size(), certificate_capacity(max_nodes));
+  LWLockAcquire(section_lock(Section::certificates), LW_EXCLUSIVE);
+  copy_rows(section->rows, trust.certificates.data(), certificates);
+  section->count = certificates;
+  LWLockRelease(section_lock(Section::certificates));
+}
+
+void publish_own_inventory(const core::Inventory& inventory) {
+  OwnSection* own = shared.own;
+  LWLockAcquire(section_lock(Section::own), LW_SHARED);
+  const bool known = own->inventory_digest == inventory.digest;
+  LWLockRelease(section_lock(Section::own));
+  if (known) return;
+
+  auto* bytes = static_cast<std::uint8_t*>(palloc(core::kMaxEncodedInventory));
+  std::size_t length = 0;
+  BoxedError error;
+  run_cpp(error, [&](BoxedError&) {
+    const std::vector<std::uint8_t> encoded = core::encode_inventory(inventory);
+    length = std::min(encoded.size(), core::kMaxEncodedInventory);
+    std::copy_n(encoded.begin(), length, bytes);
+  });
+  if (error.raised) raise_boxed(error);
+
+  LWLockAcquire(section_lock(Section::own), LW_EXCLUSIVE);
+  memcpy(own->inventory, bytes, length);
+  own->inventory_length = static_cast<std::uint32_t>(length);
+  own->inventory_digest = inventory.digest;
+  LWLockRelease(section_lock(Section::own));
+  pfree(bytes);
 }
 
 void publish_own_report(const core::Report& own, core::Instant now) {

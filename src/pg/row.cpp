@@ -20,6 +20,23 @@ std::int64_t round_to_milliseconds(std::int64_t microseconds) {
   return (microseconds + half) / kMillisecond * kMillisecond;
 }
 
+TimestampTz timestamp_of(std::int64_t seconds) {
+  constexpr std::int64_t kEpochDays = POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE;
+  return (seconds - kEpochDays * SECS_PER_DAY) * USECS_PER_SEC;
+}
+
+core::DetailText silence_text(std::int64_t microseconds) {
+  char text[96];
+  std::snprintf(text, sizeof text, "the worker \"pgfed\" of this server has been silent for %lld s",
+                static_cast<long long>(microseconds / USECS_PER_SEC));
+  return {text};
+}
+
+void begin_rows(FunctionCallInfo fcinfo) {
+  require_preload();
+  InitMaterializedSRF(fcinfo, 0);
+}
+
 Clocks Clocks::read() {
   Clocks clocks;
   clocks.boot = boot_now();
@@ -58,6 +75,14 @@ void Row::add_instant(core::Instant at, const Clocks& clocks) {
     add_timestamp(clocks.wall_time(at));
   } else {
     add_null();
+  }
+}
+
+void Row::add_expiry(std::int64_t not_after, const Clocks& clocks) {
+  if (not_after == 0) {
+    add_null();
+  } else {
+    add_interval(round_to_milliseconds(timestamp_of(not_after) - clocks.wall));
   }
 }
 

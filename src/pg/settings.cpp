@@ -6,6 +6,12 @@
 #include "pgfed/pg/entry.hpp"
 
 namespace pgfed::pg::setting {
+namespace {
+
+constexpr int kHour = 60 * 60 * 1000;  // ms
+constexpr int kDay = 24 * 60 * 60;     // s
+
+}  // namespace
 
 char* node_name = nullptr;
 char* federation_name = nullptr;
@@ -17,6 +23,10 @@ int peer_interval = 1000;
 int peer_timeout = 2000;
 int lag_warning = 10 * 1000;
 int lag_critical = 60 * 1000;
+int tls_interval = 60 * 1000;
+int certificate_warning = 30 * kDay;
+int certificate_critical = 7 * kDay;
+bool tls_reload = true;
 
 namespace {
 
@@ -27,7 +37,6 @@ const config_enum_entry kModes[] = {
     {nullptr, 0, false},
 };
 
-constexpr int kHour = 60 * 60 * 1000;
 constexpr std::size_t kMaxFederationName = 63;
 
 /// Says what is wrong with a value. The message is set in any case: without it Postgres would print
@@ -127,6 +136,25 @@ void define_settings() {
   DefineCustomIntVariable("pgfed.lag_critical", "Replay lag of this server that is critical.",
                           "Other nodes judge this server by it too.", &lag_critical, 60 * 1000, 1,
                           INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "pgfed.tls_interval", "Time between two fresh dials of an endpoint, which look at its TLS.",
+      "The files of this server's TLS are read as often.", &tls_interval, 60 * 1000, 1000,
+      24 * kHour, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+  DefineCustomIntVariable(
+      "pgfed.certificate_warning", "Remaining validity of a certificate that is a warning.",
+      "At most a quarter of the certificate's whole life. Other nodes judge this server by it too.",
+      &certificate_warning, 30 * kDay, 0, 3650 * kDay, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr,
+      nullptr);
+  DefineCustomIntVariable(
+      "pgfed.certificate_critical", "Remaining validity of a certificate that is critical.",
+      "At most a tenth of the certificate's whole life. Other nodes judge this server by it too.",
+      &certificate_critical, 7 * kDay, 0, 3650 * kDay, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr,
+      nullptr);
+  DefineCustomBoolVariable(
+      "pgfed.tls_reload",
+      "Reloads the server when its certificate, key, CA or CRL file has changed.",
+      "Only where the new files belong together, and a reload activates nothing else.", &tls_reload,
+      true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("pgfed");
 }
 
@@ -137,6 +165,10 @@ core::Settings core_settings() {
   settings.peer_timeout = core::milliseconds(peer_timeout);
   settings.lag_warning = core::milliseconds(lag_warning);
   settings.lag_critical = core::milliseconds(lag_critical);
+  settings.tls_interval = core::milliseconds(tls_interval);
+  settings.certificate.warning = core::seconds(certificate_warning);
+  settings.certificate.critical = core::seconds(certificate_critical);
+  settings.tls_reload = tls_reload;
   // What does not parse was refused by the check hook; on lack of memory the paths stay empty.
   BoxedError error;
   const char* text = conninfo;

@@ -58,6 +58,14 @@ Copied<core::CheckRow> copy_checks() {
   return copy_array(Section::checks, shared.checks->count, shared.checks->rows);
 }
 
+Copied<core::TlsRow> copy_tls() {
+  return copy_array(Section::tls, shared.tls->count, shared.tls->rows);
+}
+
+Copied<core::CertificateRow> copy_certificates() {
+  return copy_array(Section::certificates, shared.certificates->count, shared.certificates->rows);
+}
+
 Copied<EventEntry> copy_events() {
   Copied<EventEntry> copy;
   copy.rows = allocate<EventEntry>(kEventCapacity);
@@ -82,14 +90,19 @@ NodesCopy copy_nodes() {
   return copy;
 }
 
-OwnCopy copy_own() {
+OwnCopy copy_own(std::uint64_t known_inventory) {
   OwnCopy copy;
   copy.links = copy_array(Section::own, shared.own->count, shared.own->links, [&copy] {
     copy.identity = shared.own->identity;
     copy.judged_by = shared.own->judged_by;
     copy.paths = shared.own->paths;
     copy.extension_version = shared.own->extension_version;
+    copy.inventory_digest = shared.own->inventory_digest;
   });
+  if (copy.inventory_digest != 0 && copy.inventory_digest != known_inventory) {
+    copy.inventory = copy_array(Section::own, shared.own->inventory_length, shared.own->inventory,
+                                [&copy] { copy.inventory_digest = shared.own->inventory_digest; });
+  }
   return copy;
 }
 

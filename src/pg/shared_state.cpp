@@ -49,6 +49,10 @@ Size carve(Shared& out, char* base) {
   carver.take(out.federation, section_size<FederationSection, NodeEntry>(nodes));
   carver.take(out.links, section_size<LinksSection, core::LinkRow>(mul_size(nodes, nodes)));
   carver.take(out.checks, section_size<ChecksSection, core::CheckRow>(check_capacity(nodes)));
+  carver.take(out.tls, section_size<TlsSection, core::TlsRow>(nodes));
+  carver.take(out.certificates,
+              section_size<CertificatesSection, core::CertificateRow>(certificate_capacity(nodes)));
+  carver.take(out.setup, sizeof(SetupSection));
   carver.take(out.events, sizeof(EventsSection));
   carver.take(out.own, section_size<OwnSection, OwnLink>(nodes));
   carver.take(out.mail, add_size(sizeof(MailSection), kMailCapacity));
@@ -78,8 +82,9 @@ void fill_new_memory() {
   shared.mail->capacity = kMailCapacity;
   // Peers may ask before the worker has said anything.
   const core::Settings settings = setting::core_settings();
-  shared.own->judged_by = core::JudgedBy{settings.lag_warning, settings.lag_critical,
-                                         settings.peer_interval, settings.mode};
+  shared.own->judged_by =
+      core::JudgedBy{settings.lag_warning, settings.lag_critical, settings.peer_interval,
+                     settings.mode, settings.certificate};
   shared.own->paths = settings.paths;
 }
 

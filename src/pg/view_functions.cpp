@@ -10,21 +10,6 @@
 namespace pgfed::pg {
 namespace {
 
-constexpr std::int64_t kMicrosecondsPerSecond = 1000000;
-
-/// "silent for 12 s", for a reader.
-core::DetailText silence_text(std::int64_t silence) {
-  char text[96];
-  std::snprintf(text, sizeof text, "the worker \"pgfed\" of this server has been silent for %lld s",
-                static_cast<long long>(silence / kMicrosecondsPerSecond));
-  return {text};
-}
-
-template <typename Word>
-void add_word(Row& row, Word value) {
-  row.add_text(core::word(value));
-}
-
 void add_interval_if(Row& row, bool known, std::int64_t microseconds) {
   if (known) {
     row.add_interval(microseconds);
@@ -53,9 +38,9 @@ void add_federation_row(FunctionCallInfo fcinfo, const core::FederationRow& entr
   if (entry.role == core::Role::unknown) {
     row.add_null();
   } else {
-    add_word(row, entry.role);
+    row.add_word(entry.role);
   }
-  add_word(row, silence > 0 ? core::State::unknown : entry.state);
+  row.add_word(silence > 0 ? core::State::unknown : entry.state);
   row.add_text_or_null(entry.upstream);
   if (entry.timeline == 0) {
     row.add_null();
@@ -70,11 +55,11 @@ void add_federation_row(FunctionCallInfo fcinfo, const core::FederationRow& entr
   }
   add_interval_if(row, entry.lag_us >= 0, round_to_milliseconds(entry.lag_us));
   row.add_null();  // slot
-  row.add_null();  // certificate
-  row.add_null();  // expires_in
+  row.add_word(silence > 0 ? core::CertificateState::unknown : entry.certificate);
+  row.add_expiry(entry.not_after, clocks);
   add_interval_if(row, core::happened(entry.seen),
                   round_to_milliseconds(clocks.age_us(entry.seen)));
-  add_word(row, silence > 0 ? core::Status::unknown : entry.status);
+  row.add_word(silence > 0 ? core::Status::unknown : entry.status);
   row.add_text_or_null(silence > 0 ? silence_text(silence) : entry.detail);
   row.add_instant(entry.since, clocks);
   row.store(fcinfo);
@@ -89,12 +74,12 @@ void add_peer_row(FunctionCallInfo fcinfo, const core::PeerRow& entry, const Clo
   if (silence > 0) {
     row.add_text("unknown");
   } else {
-    add_word(row, entry.state);
+    row.add_word(entry.state);
   }
   if (entry.stage == core::Stage::none) {
     row.add_null();
   } else {
-    add_word(row, entry.stage);
+    row.add_word(entry.stage);
   }
   row.add_text_or_null(entry.error);
   row.add_int(static_cast<std::int32_t>(std::min<std::uint32_t>(entry.failures, INT32_MAX)));
@@ -137,7 +122,7 @@ void add_check_row(FunctionCallInfo fcinfo, const core::CheckRow& check, const C
   row.add_text_or_null(core::Name(setting::node_name));
   row.add_text_or_null(check.node);
   row.add_text(check.name.view());
-  add_word(row, silence > 0 ? core::Status::unknown : check.status);
+  row.add_word(silence > 0 ? core::Status::unknown : check.status);
   row.add_instant(check.since, clocks);
   row.add_text_or_null(check.detail);
   row.add_text_or_null(check.hint);
@@ -184,11 +169,6 @@ core::CheckRow name_check() {
   check.hint =
       "ALTER SYSTEM SET pgfed.node_name = 'the name of this server in pgfed.nodes'; and restart.";
   return check;
-}
-
-void begin_rows(FunctionCallInfo fcinfo) {
-  require_preload();
-  InitMaterializedSRF(fcinfo, 0);
 }
 
 }  // namespace
@@ -249,7 +229,7 @@ PGFED_FUNCTION(pgfed_events) {
     row.add_timestamp(event.at);
     row.add_text_or_null(event.observer);
     row.add_text_or_null(event.node);
-    add_word(row, event.severity);
+    row.add_word(event.severity);
     row.add_text(event.event.view());
     row.add_text_or_null(event.detail);
     row.add_text_or_null(event.actor);

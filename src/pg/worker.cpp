@@ -4,7 +4,9 @@
 #include "pgfed/pg/compat.hpp"
 #include "pgfed/pg/entry.hpp"
 #include "pgfed/pg/publish.hpp"
+#include "pgfed/pg/server_tls.hpp"
 #include "pgfed/pg/settings.hpp"
+#include "pgfed/pg/setup_section.hpp"
 #include "pgfed/pg/shared_state.hpp"
 #include "pgfed/pg/worker_engine.hpp"
 
@@ -22,6 +24,10 @@ constexpr core::Duration kLongestPictureInterval = core::milliseconds(250);
 /// Links are many, and show how old they are: once a second, and large federations less often.
 constexpr core::Duration kLinksInterval = core::seconds(1);
 constexpr std::size_t kLinksPerSecond = 2500;
+/// Certificates change rarely, but their validity runs out without an event.
+constexpr core::Duration kTrustInterval = core::seconds(30);
+/// How often it is looked at how this server does TLS, beside after each reload.
+constexpr core::Duration kServerTlsInterval = core::seconds(1);
 /// At most so many letters a turn, so that a flood of them delays nobody.
 constexpr int kMaxLetters = 64;
 
@@ -43,12 +49,16 @@ struct Loop {
   std::uint8_t* letter = nullptr;   ///< kMaxReport bytes
   core::NodeSpec* nodes = nullptr;  ///< as many as the section holds
   TakenNodes taken;
+  core::Problem* problems = nullptr;  ///< core::kMaxProblems
+  TakenSetup taken_setup;
+  core::Instant server_tls_at{};
   int reserved = 0;  ///< descriptors that Postgres was told of
   CatalogLauncher launcher;
   Publication picture;
   Publication links;
   std::size_t link_count = 0;  ///< as published last
   Publication own;
+  Publication trust;
 };
 
 PGFED_CALLBACK(void, forget_worker, (int, Datum)) {
@@ -113,13 +123,27 @@ void take_settings(Loop& loop) {
                                            setting::database));
 }
 
+/// How this server is set up: its TLS, and what the catalog worker found.
+void collect_setup(Loop& loop) {
+  const core::Instant now = boot_now();
+  if (core::age(loop.server_tls_at, now) >= kServerTlsInterval) {
+    loop.server_tls_at = now;
+    require(loop, loop.engine->take_server_tls(take_server_tls()));
+  }
+  if (take_setup(loop.taken_setup, loop.problems)) {
+    require(loop, loop.engine->take_setup({loop.problems, loop.taken_setup.count}));
+  }
+}
+
 /// Collects what happened in this server since the last turn.
 void collect(Loop& loop) {
   if (ConfigReloadPending) {
     ConfigReloadPending = false;
     ProcessConfigFile(PGC_SIGHUP);
     take_settings(loop);
+    loop.server_tls_at = core::kNever;
   }
+  collect_setup(loop);
   require(loop, loop.engine->take_facts(take_facts()));
   if (take_nodes(loop.taken, loop.nodes)) {
     require(loop, loop.engine->take_nodes(loop.taken.state, {loop.nodes, loop.taken.count},
@@ -144,6 +168,7 @@ void publish(Loop& loop) {
   const core::Instant now = boot_now();
   pg_atomic_write_u32(&shared.control->identity, static_cast<uint32>(engine->identity()));
   for (const core::Record& record : engine->take_records()) record_event(record, "pgfed");
+  if (engine->take_reload()) request_reload();
 
   const std::uint64_t revision = engine->revision();
   if (loop.picture.due(revision, now, picture_interval())) {
@@ -158,6 +183,14 @@ void publish(Loop& loop) {
     loop.link_count = engine->links().size();
     engine->drop_links();
     loop.links = Publication{now, links_revision};
+  }
+  const std::uint64_t trust_revision = engine->trust_revision();
+  if (loop.trust.due(trust_revision, now, kTrustInterval)) {
+    require(loop, engine->make_trust(now));
+    publish_trust(engine->trust());
+    engine->drop_trust();
+    publish_own_inventory(engine->own_inventory());
+    loop.trust = Publication{now, trust_revision};
   }
   // Of what a peer wants to know, both tell a change.
   if (loop.own.due(revision + links_revision, now, kLinksInterval)) {
@@ -202,6 +235,8 @@ void prepare(Loop& loop) {
 
   loop.turn_context = AllocSetContextCreate(TopMemoryContext, "pgfed turn", ALLOCSET_DEFAULT_SIZES);
   loop.letter = static_cast<std::uint8_t*>(MemoryContextAlloc(TopMemoryContext, core::kMaxReport));
+  loop.problems = static_cast<core::Problem*>(
+      MemoryContextAlloc(TopMemoryContext, core::kMaxProblems * sizeof(core::Problem)));
   loop.nodes = static_cast<core::NodeSpec*>(MemoryContextAlloc(
       TopMemoryContext,
       (static_cast<std::size_t>(setting::max_nodes) + kSpareNodes) * sizeof(core::NodeSpec)));

@@ -13,6 +13,9 @@
 #include "pgfed/core/federation.hpp"
 #include "pgfed/core/wire.hpp"
 #include "pgfed/net/conninfo.hpp"
+#include "pgfed/net/epoll_set.hpp"
+#include "pgfed/net/prober.hpp"
+#include "pgfed/net/tls_files.hpp"
 #include "pgfed/net/transport.hpp"
 
 namespace pgfed::pg {
@@ -32,6 +35,10 @@ constexpr int kReusesPerInterval = 8;
 /// time.
 constexpr int kMappedFrom = 1024 * 1024;
 
+// Places in the engine's own set of descriptors.
+constexpr net::EpollSet::Tag kTransport = 1;
+constexpr net::EpollSet::Tag kProber = 2;
+
 }  // namespace
 
 struct WorkerEngine::Impl {
@@ -45,12 +52,21 @@ struct WorkerEngine::Impl {
       : clock(read_clock),
         federation(self, max_nodes, read_clock()),
         transport(net::Transport::Hooks{read_clock, [this] { ++descriptors; },
-                                        [this] { --descriptors; }}) {}
+                                        [this] { --descriptors; }}),
+        prober(
+            net::Prober::Hooks{read_clock, [this] { ++descriptors; }, [this] { --descriptors; }}) {
+    ++descriptors;
+    sockets.watch(transport.descriptor(), kTransport, true, false);
+    sockets.watch(prober.descriptor(), kProber, true, false);
+  }
 
   core::Instant (*clock)();
   int descriptors = 0;
   core::Federation federation;
   net::Transport transport;
+  net::Prober prober;
+  net::EpollSet sockets;  ///< of the two, for the worker to wait on
+  net::TlsFiles files;
   std::string conninfo;
   bool has_conninfo = false;
   std::unordered_map<core::Attempt, Live> live;
@@ -59,6 +75,7 @@ struct WorkerEngine::Impl {
   std::vector<core::Event> taken;  ///< being worked on
   core::Actions actions;
   std::vector<std::uint8_t> encoded;  ///< own report, see fresh_report()
+  std::vector<std::uint8_t> asked;    ///< the same with what one peer is told beside it
   core::Instant encoded_at{};
   std::uint64_t encoded_revision = 0;
   core::Duration reuse{};
@@ -67,22 +84,30 @@ struct WorkerEngine::Impl {
   core::Picture picture;
   std::vector<core::LinkRow> links;
   core::Report own;
+  core::TrustPicture trust;
+  bool reload = false;
   core::Text<256> problem;
 
   void set_conninfo(const char* text, const char* database);
   void redial_all();
   void note(const core::Event& event);
   const std::vector<std::uint8_t>& fresh_report(core::Instant now);
+  const std::vector<std::uint8_t>& question(const core::Ask& ask, core::Instant now);
   bool perform(core::Instant now);
   void run();
 };
 
 void WorkerEngine::Impl::set_conninfo(const char* text, const char* database) {
   if (has_conninfo && conninfo == text) return;
-  core::Result<net::Keywords> keywords = net::parse_peer_conninfo(text);
-  transport.set_conninfo(keywords.ok() ? std::move(keywords.value()) : net::Keywords{}, database);
+  core::Result<net::Keywords> parsed = net::parse_peer_conninfo(text);
+  const net::Keywords keywords = parsed.ok() ? std::move(parsed.value()) : net::Keywords{};
+  prober.set_conninfo(keywords);
+  files.set_conninfo(keywords);
+  transport.set_conninfo(keywords, database);
   conninfo = text;
-  if (std::exchange(has_conninfo, true)) redial_all();
+  if (!std::exchange(has_conninfo, true)) return;
+  redial_all();
+  events.emplace_back(core::TrustChanged{});
 }
 
 /// A standing session is reported as broken, which the core mends at once and without a word; one
@@ -120,6 +145,16 @@ const std::vector<std::uint8_t>& WorkerEngine::Impl::fresh_report(core::Instant 
   return encoded;
 }
 
+/// The report, and what is known already of the one that is asked.
+const std::vector<std::uint8_t>& WorkerEngine::Impl::question(const core::Ask& ask,
+                                                              core::Instant now) {
+  const std::vector<std::uint8_t>& report = fresh_report(now);
+  if (ask.known_inventory == 0) return report;
+  asked = report;
+  core::append_known_inventory(asked, ask.known_inventory);
+  return asked;
+}
+
 /// True where the transport was given something to do.
 bool WorkerEngine::Impl::perform(core::Instant now) {
   bool busy = false;
@@ -129,11 +164,18 @@ bool WorkerEngine::Impl::perform(core::Instant now) {
       transport.dial(*dial);
       busy = true;
     } else if (const auto* ask = std::get_if<core::Ask>(&action)) {
-      transport.ask(*ask, fresh_report(now));
+      transport.ask(*ask, question(*ask, now));
       busy = true;
     } else if (const auto* hangup = std::get_if<core::Hangup>(&action)) {
       live.erase(hangup->attempt);
       transport.hangup(*hangup);
+    } else if (const auto* probe = std::get_if<core::Probe>(&action)) {
+      prober.probe(probe->id, probe->endpoint, probe->limit);
+      busy = true;
+    } else if (const auto* cancelled = std::get_if<core::CancelProbe>(&action)) {
+      prober.cancel(cancelled->id);
+    } else if (std::holds_alternative<core::ReloadServer>(action)) {
+      reload = true;
     } else {
       records.push_back(std::get<core::Record>(action));
     }
@@ -143,6 +185,9 @@ bool WorkerEngine::Impl::perform(core::Instant now) {
 }
 
 void WorkerEngine::Impl::run() {
+  // A few handshakes at most: then it is the peers' turn.
+  prober.run(events);
+  if (const core::Instant now = clock(); files.due(now)) events.emplace_back(files.read());
   for (int round = 0; round < kMaxRounds; ++round) {
     transport.run(events);
     taken.clear();
@@ -214,6 +259,16 @@ bool WorkerEngine::take_facts(const core::Facts& facts) noexcept {
   return guarded([&] { impl_->events.emplace_back(core::FactsTaken{facts}); });
 }
 
+bool WorkerEngine::take_server_tls(const net::ServerTls& server) noexcept {
+  return guarded([&] { impl_->files.set_server(server); });
+}
+
+bool WorkerEngine::take_setup(std::span<const core::Problem> problems) noexcept {
+  return guarded([&] {
+    impl_->events.emplace_back(core::SetupRead{{problems.begin(), problems.end()}});
+  });
+}
+
 bool WorkerEngine::take_letter(const core::Name& certificate_node,
                                std::span<const std::uint8_t> bytes) noexcept {
   return guarded([&] {
@@ -227,10 +282,11 @@ bool WorkerEngine::run() noexcept {
   return guarded([&] { impl_->run(); });
 }
 
-int WorkerEngine::descriptor() const noexcept { return impl_->transport.descriptor(); }
+int WorkerEngine::descriptor() const noexcept { return impl_->sockets.descriptor(); }
 
 core::Instant WorkerEngine::next_deadline() const noexcept {
-  return std::min(impl_->federation.next_deadline(), impl_->transport.next_deadline());
+  return std::min({impl_->federation.next_deadline(), impl_->transport.next_deadline(),
+                   impl_->prober.next_deadline(), impl_->files.next_look()});
 }
 
 int WorkerEngine::descriptors() const noexcept { return impl_->descriptors; }
@@ -247,6 +303,12 @@ std::uint64_t WorkerEngine::links_revision() const noexcept {
   return impl_->federation.links_revision();
 }
 
+std::uint64_t WorkerEngine::trust_revision() const noexcept {
+  return impl_->federation.trust_revision();
+}
+
+bool WorkerEngine::take_reload() noexcept { return std::exchange(impl_->reload, false); }
+
 bool WorkerEngine::make_picture(core::Instant now) noexcept {
   return guarded([&] { impl_->picture = impl_->federation.picture(now); });
 }
@@ -259,6 +321,20 @@ void WorkerEngine::drop_links() noexcept { std::vector<core::LinkRow>().swap(imp
 
 bool WorkerEngine::make_own_report(core::Instant now) noexcept {
   return guarded([&] { impl_->own = impl_->federation.report(now); });
+}
+
+bool WorkerEngine::make_trust(core::Instant now) noexcept {
+  return guarded([&] { impl_->trust = impl_->federation.trust(now); });
+}
+
+void WorkerEngine::drop_trust() noexcept {
+  std::vector<core::TlsRow>().swap(impl_->trust.tls);
+  std::vector<core::CertificateRow>().swap(impl_->trust.certificates);
+}
+
+const core::TrustPicture& WorkerEngine::trust() const noexcept { return impl_->trust; }
+const core::Inventory& WorkerEngine::own_inventory() const noexcept {
+  return impl_->federation.own_inventory();
 }
 
 const core::Picture& WorkerEngine::picture() const noexcept { return impl_->picture; }

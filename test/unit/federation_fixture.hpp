@@ -103,6 +103,40 @@ inline LinkReport link_of(std::string_view target, const Incarnation& incarnatio
   return link;
 }
 
+/// A certificate for a host, valid from day 0 to `days`, of the wall clock of these tests.
+inline Certificate certificate_of(std::string_view host, std::uint8_t number = 1,
+                                  std::int64_t days = 365) {
+  Certificate certificate;
+  certificate.subject = "CN=" + std::string(host);
+  certificate.issuer = "CN=Iliad CA";
+  certificate.ip_addresses = {std::string(host)};
+  certificate.sha256.bytes.fill(number);
+  certificate.not_after = days * 86400;
+  certificate.key = "EC P-256";
+  return certificate;
+}
+
+/// What a probe finds where all is well.
+inline ProbeResult good_probe(const Certificate& served) {
+  ProbeResult result;
+  result.stage = ProbeStage::done;
+  result.diagnosis = Diagnosis::ok;
+  result.protocol = "TLSv1.3";
+  result.chain_ok = true;
+  result.host_match = true;
+  result.client_certificate = ClientCertificate::sent;
+  result.chain = {served};
+  return result;
+}
+
+inline ProbeResult bad_probe(Diagnosis diagnosis, std::string_view detail = "it is broken") {
+  ProbeResult result;
+  result.stage = ProbeStage::connect;
+  result.diagnosis = diagnosis;
+  result.detail = detail;
+  return result;
+}
+
 inline Failure failure_of(Stage stage, FailureKind kind, std::string_view message,
                           std::string_view sqlstate = "") {
   Failure failure;
@@ -120,10 +154,11 @@ inline Failure refused() {
 /// What stands at a node's endpoint.
 struct Server {
   Report report;
-  std::optional<Failure> refuses;  ///< what comes of each dial
-  std::optional<Failure> breaks;   ///< what comes of each request
-  bool silent = false;             ///< nothing comes of anything
-  bool frozen = false;             ///< dials succeed (the kernel's doing), requests stay unanswered
+  std::optional<Failure> refuses;    ///< what comes of each dial
+  std::optional<Failure> breaks;     ///< what comes of each request
+  std::optional<ProbeResult> probe;  ///< what a probe finds; nothing: a good certificate
+  bool silent = false;               ///< nothing comes of anything
+  bool frozen = false;  ///< dials succeed (the kernel's doing), requests stay unanswered
   Duration latency = milliseconds(1);  ///< from a dial or request to what comes of it
 };
 
@@ -145,6 +180,7 @@ class Bench {
       if (const auto* dial = std::get_if<Dial>(&actions[i])) on_dial(*dial);
       if (const auto* ask = std::get_if<Ask>(&actions[i])) on_ask(*ask);
       if (const auto* hangup = std::get_if<Hangup>(&actions[i])) open_.erase(hangup->attempt);
+      if (const auto* probe = std::get_if<Probe>(&actions[i])) on_probe(*probe);
     }
   }
   /// Moves the clock; everything that falls due in between happens at its time.
@@ -283,6 +319,8 @@ class Bench {
   }
   /// Instants of the requests to one node.
   const std::vector<Instant>& asked(const std::string& node) { return asked_[node]; }
+  /// Instants of the probes of one host.
+  const std::vector<Instant>& probed(const std::string& host) { return probed_[host]; }
   template <typename T>
   std::size_t count() const {
     std::size_t count = 0;
@@ -327,6 +365,16 @@ class Bench {
     info.client_dn = "/CN=" + self_.node.str();
     pending_.emplace(now + server.latency, SessionOpened{dial.attempt, info});
   }
+  void on_probe(const Probe& probe) {
+    probed_[probe.endpoint.host.str()].push_back(now);
+    // A probe of what listens at an address, and no node, finds what the test says of that address.
+    const Server& at_address = servers[probe.endpoint.host.str()];
+    const Server& server = at_address.probe ? at_address : servers[probe.endpoint.name.str()];
+    pending_.emplace(
+        now + server.latency,
+        Probed{probe.id, server.probe ? *server.probe
+                                      : good_probe(certificate_of(probe.endpoint.host.view()))});
+  }
   void on_ask(const Ask& ask) {
     const std::string node = dialled_[ask.attempt];
     asked_[node].push_back(now);
@@ -343,6 +391,7 @@ class Bench {
   std::map<Attempt, std::string> dialled_;
   std::map<Attempt, std::string> open_;
   std::map<std::string, std::vector<Instant>> asked_;
+  std::map<std::string, std::vector<Instant>> probed_;
   std::multimap<Instant, Event> pending_;
 };
 

@@ -266,7 +266,7 @@ bool PostgresServer::make_certificates() {
     }
     return openssl(command);
   };
-  constexpr const char* kNames = "subjectAltName=IP:127.0.0.1,DNS:localhost";
+  constexpr const char* kNames = "subjectAltName=IP:127.0.0.21,DNS:localhost";
   constexpr const char* kNoCa = "basicConstraints=CA:FALSE";
   return make_one("ca", "/CN=test CA", "keyUsage=keyCertSign", "") &&
          make_one("otherca", "/CN=other CA", "keyUsage=keyCertSign", "") &&
@@ -291,7 +291,7 @@ bool PostgresServer::make() {
     return false;
   }
   std::ofstream conf(path("data/postgresql.conf"), std::ios::app);
-  conf << "port = " << port_ << "\nlisten_addresses = '127.0.0.1'\n"
+  conf << "port = " << port_ << "\nlisten_addresses = '127.0.0.21'\n"
        << "unix_socket_directories = '" << folder_ << "'\n"
        << "fsync = off\nmax_connections = 10\nsuperuser_reserved_connections = 3\n"
        << "max_wal_senders = 0\nautovacuum = off\nshared_buffers = 8MB\n"
@@ -299,9 +299,9 @@ bool PostgresServer::make() {
        << path("server.key") << "'\nssl_ca_file = '" << path("ca.crt") << "'\n";
   std::ofstream hba(path("data/pg_hba.conf"), std::ios::trunc);
   hba << "local all postgres trust\n"
-      << "hostssl all peer 127.0.0.1/32 cert\n"
-      << "host all trusted 127.0.0.1/32 trust\n"
-      << "host all secret 127.0.0.1/32 scram-sha-256\n";
+      << "hostssl all peer 127.0.0.0/8 cert\n"
+      << "host all trusted 127.0.0.0/8 trust\n"
+      << "host all secret 127.0.0.0/8 scram-sha-256\n";
   return conf.good() && hba.good();
 }
 

@@ -76,7 +76,7 @@ class Steps {
   void fails(const Keywords& keywords, Stage stage, FailureKind kind, const std::string& sqlstate,
              const std::string& message) {
     Drill drill(keywords);
-    const core::Attempt attempt = drill.dial("127.0.0.1", server_.port());
+    const core::Attempt attempt = drill.dial("127.0.0.21", server_.port());
     expect(drill.next<core::SessionFailed>(attempt), stage, kind, sqlstate, message);
   }
 
@@ -84,7 +84,7 @@ class Steps {
                    const std::string& message, const Keywords& keywords = plain()) {
     SCOPED_TRACE(request);
     Drill drill(keywords);
-    const core::Attempt attempt = drill.dial("127.0.0.1", server_.port());
+    const core::Attempt attempt = drill.dial("127.0.0.21", server_.port());
     ASSERT_TRUE(drill.next<core::SessionOpened>(attempt));
     drill.ask(attempt, request);
     expect(drill.next<core::SessionFailed>(attempt), Stage::query, kind, sqlstate, message);
@@ -106,7 +106,7 @@ class Steps {
     report.incarnation.bytes[0] = 1;
     report.facts.role = core::Role::primary;
     Drill drill(tls("peer"));
-    const core::Attempt attempt = drill.dial("localhost", server_.port(), "hostaddr=127.0.0.1");
+    const core::Attempt attempt = drill.dial("localhost", server_.port(), "hostaddr=127.0.0.21");
     const auto opened = drill.next<core::SessionOpened>(attempt);
     ASSERT_TRUE(opened);
     EXPECT_EQ(opened->info.server_version / 10000, static_cast<unsigned>(PQlibVersion()) / 10000);
@@ -141,7 +141,7 @@ class Steps {
         if (!sent) keywords[2].second = server_.path("no.crt");
         Drill drill(keywords);
         const auto opened =
-            drill.next<core::SessionOpened>(drill.dial("127.0.0.1", server_.port()));
+            drill.next<core::SessionOpened>(drill.dial("127.0.0.21", server_.port()));
         ASSERT_TRUE(opened);
         EXPECT_EQ(opened->info.tls_protocol.str(), version);
         EXPECT_EQ(opened->info.client_dn.empty(), !sent) << version;
@@ -155,13 +155,13 @@ class Steps {
     fails(plain("secret"), Stage::authenticate, FailureKind::rejected, "",
           "fe_sendauth: no password supplied");
     const std::string passfile = server_.path("pass");
-    std::ofstream(passfile) << "127.0.0.1:*:*:secret:wrong\n";
+    std::ofstream(passfile) << "127.0.0.21:*:*:secret:wrong\n";
     chmod(passfile.c_str(), 0600);
     fails(with(plain("secret"), "passfile", passfile), Stage::authenticate, FailureKind::rejected,
           "28P01", "password authentication failed for user \"secret\"");
-    std::ofstream(passfile) << "127.0.0.1:*:*:secret:right\n";
+    std::ofstream(passfile) << "127.0.0.21:*:*:secret:right\n";
     Drill drill(with(plain("secret"), "passfile", passfile));
-    EXPECT_TRUE(drill.next<core::SessionOpened>(drill.dial("127.0.0.1", server_.port())));
+    EXPECT_TRUE(drill.next<core::SessionOpened>(drill.dial("127.0.0.21", server_.port())));
     fails(with(plain(), "dbname", "missing"), Stage::authenticate, FailureKind::rejected, "3D000",
           "database \"missing\" does not exist");
     fails(with(plain(), "dbname", "closed"), Stage::authenticate, FailureKind::rejected, "42501",
@@ -183,7 +183,7 @@ class Steps {
 
     Drill drill(tls("peer"));
     const core::Attempt attempt =
-        drill.dial("leo.example.org", server_.port(), "hostaddr=127.0.0.1");
+        drill.dial("leo.example.org", server_.port(), "hostaddr=127.0.0.21");
     expect(drill.next<core::SessionFailed>(attempt), Stage::tls, FailureKind::tls, "",
            "server certificate for \"");
   }
@@ -233,11 +233,11 @@ class Steps {
     }
     ASSERT_TRUE(server_.sql(statements));
     core::NodeSpec node;
-    node.host = "127.0.0.1";
+    node.host = "127.0.0.21";
     node.port = server_.port();
     auto keywords = dial_keywords(node, plain(), "hostile");
     ASSERT_TRUE(keywords);
-    set_addresses(keywords.value(), node, {"127.0.0.1"});
+    set_addresses(keywords.value(), node, {"127.0.0.21"});
     std::vector<const char*> names;
     std::vector<const char*> values;
     for (const auto& [name, value] : keywords.value()) {
@@ -261,8 +261,8 @@ class Steps {
 
   void a_terminated_session_says_why() {
     Drill drill(plain());
-    const core::Attempt idle = drill.dial("127.0.0.1", server_.port());
-    const core::Attempt busy = drill.dial("127.0.0.1", server_.port());
+    const core::Attempt idle = drill.dial("127.0.0.21", server_.port());
+    const core::Attempt busy = drill.dial("127.0.0.21", server_.port());
     ASSERT_TRUE(drill.next<core::SessionOpened>(idle));
     ASSERT_TRUE(drill.next<core::SessionOpened>(busy));
     drill.ask(busy, "sleep");
@@ -291,7 +291,7 @@ class Steps {
     // The place of a backend that leaves is not free at once.
     const core::Instant end = net_test::boot_now() + core::seconds(10);
     do {
-      failed = drill.next<core::SessionFailed>(drill.dial("127.0.0.1", server_.port()));
+      failed = drill.next<core::SessionFailed>(drill.dial("127.0.0.21", server_.port()));
       ASSERT_TRUE(failed);
     } while (failed->failure.message == "sorry, too many clients already" &&
              net_test::boot_now() < end);
@@ -301,8 +301,8 @@ class Steps {
 
   void a_killed_server_is_noticed() {
     Drill drill(plain());
-    const core::Attempt idle = drill.dial("127.0.0.1", server_.port());
-    const core::Attempt busy = drill.dial("127.0.0.1", server_.port());
+    const core::Attempt idle = drill.dial("127.0.0.21", server_.port());
+    const core::Attempt busy = drill.dial("127.0.0.21", server_.port());
     ASSERT_TRUE(drill.next<core::SessionOpened>(idle));
     ASSERT_TRUE(drill.next<core::SessionOpened>(busy));
     drill.ask(busy, "sleep");

@@ -17,6 +17,7 @@ using Bytes = std::vector<std::uint8_t>;
 constexpr std::size_t kPrefix = 6;
 constexpr std::uint16_t kLinkTag = 28;
 constexpr Duration kTenYears = std::chrono::hours(24 * 3653);
+constexpr std::uint16_t kFirstUnknownTag = 34;
 constexpr std::uint16_t kUnknownTag = 60000;
 
 Report small_report() {
@@ -57,7 +58,10 @@ Report full_report() {
   facts.slot = "pgfed_leo";
   facts.system_identifier = 0xFFFFFFFFFFFFFFFE;
   facts.wall_clock = 1700000000000000;
-  report.judged_by = {seconds(1), seconds(2), milliseconds(300), Mode::off};
+  report.judged_by = {seconds(1), seconds(2), milliseconds(300), Mode::off, {}};
+  report.judged_by.certificate = {seconds(86400), seconds(3600)};
+  report.inventory_digest = 0xFEDCBA9876543210;
+  report.known_inventory = 0x8000000000000001;
   report.paths = {"/ca.crt", "/leo.crt", "/leo.key"};
   report.library_version = "0.1";
   report.extension_version = "0.2";
@@ -226,7 +230,7 @@ TEST(Wire, NeedsWhatMakesAReportOne) {
 TEST(Wire, SkipsUnknownTagsAnywhere) {
   const Bytes bytes = encode(full_report());
   for (const Bytes& payload : {Bytes{}, Bytes{1, 2, 3}, Bytes(1000, 0xFF), record(1, {1})}) {
-    for (const std::uint16_t tag : {std::uint16_t{0}, std::uint16_t{29}, kUnknownTag}) {
+    for (const std::uint16_t tag : {std::uint16_t{0}, kFirstUnknownTag, kUnknownTag}) {
       const Bytes unknown = record(tag, payload);
       std::vector<std::size_t> places = {bytes.size()};
       for (const RawRecord& each : records(bytes)) places.push_back(each.at);
@@ -325,6 +329,7 @@ TEST(Wire, ClampsTimes) {
   report.judged_by.lag_warning = Duration::min();
   report.judged_by.lag_critical = Duration::max();
   report.judged_by.peer_interval = microseconds(-1);
+  report.judged_by.certificate = {Duration::max(), Duration::min()};
   report.links[0].rtt = Duration::min();
   report.links[0].age = Duration::max();
   report.facts.wall_clock = std::numeric_limits<std::int64_t>::min();
@@ -332,6 +337,8 @@ TEST(Wire, ClampsTimes) {
   EXPECT_EQ(got.judged_by.lag_warning, Duration::zero());
   EXPECT_EQ(got.judged_by.lag_critical, kTenYears);
   EXPECT_EQ(got.judged_by.peer_interval, Duration::zero());
+  EXPECT_EQ(got.judged_by.certificate.warning, kTenYears);
+  EXPECT_EQ(got.judged_by.certificate.critical, Duration::zero());
   EXPECT_EQ(got.links[0].rtt, Duration::zero());
   EXPECT_EQ(got.links[0].age, kTenYears);
   EXPECT_EQ(got.facts.wall_clock, 0);
@@ -484,7 +491,8 @@ TEST(Wire, SurvivesRandomInputs) {
       for (unsigned i = 0; i < count; ++i) {
         Bytes payload(random() % 20, static_cast<std::uint8_t>(random()));
         if (random() % 4 == 0) payload = record(static_cast<std::uint16_t>(random() % 9), payload);
-        bytes = joined(bytes, record(static_cast<std::uint16_t>(random() % 31), payload));
+        bytes = joined(
+            bytes, record(static_cast<std::uint16_t>(random() % (kFirstUnknownTag + 1)), payload));
       }
     } else {
       const auto start = random() % 8;

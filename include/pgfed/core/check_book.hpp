@@ -20,7 +20,14 @@ inline constexpr const char* kReplication = "replication";  ///< the standby str
 inline constexpr const char* kLag = "lag";                  ///< within the node's own thresholds
 inline constexpr const char* kDuplicate = "duplicate";      ///< one server under each name
 inline constexpr const char* kVersion = "version";          ///< same library everywhere
-inline constexpr const char* kWorker = "worker";            ///< said by the reader of the views
+inline constexpr const char* kTls = "tls";                  ///< its endpoint's path and TLS
+inline constexpr const char* kCertificate = "certificate";  ///< validity of the one it serves
+inline constexpr const char* kFiles = "tls_files";  ///< its certificate, key, CA and CRL files
+inline constexpr const char* kSharedCertificate = "shared_certificate";  ///< the same everywhere
+inline constexpr const char* kTrust = "trust";  ///< the same authorities on every node
+inline constexpr const char* kSecurity =
+    "security";                                   ///< of its replication: TLS, pg_hba, passwords
+inline constexpr const char* kWorker = "worker";  ///< said by the reader of the views
 }  // namespace check
 
 /// The checks as they stand: one row a check, `since` kept while the status stays. Rows are written

@@ -5,7 +5,9 @@
 #include <variant>
 #include <vector>
 
+#include "pgfed/core/inventory.hpp"
 #include "pgfed/core/node.hpp"
+#include "pgfed/core/probe.hpp"
 #include "pgfed/core/report.hpp"
 #include "pgfed/core/settings.hpp"
 
@@ -83,8 +85,40 @@ struct Heard {
   Name
       certificate_node;  ///< the node that the caller's client certificate names, where it names one
 };
-using Event = std::variant<Tick, SettingsChanged, NodesChanged, FactsTaken, SessionProgress,
-                           SessionOpened, SessionFailed, ReplyReceived, Heard>;
+/// A probe has come to its end.
+struct Probed {
+  ProbeId id = 0;
+  ProbeResult result;
+};
+/// Peers are dialled in another way from now on (pgfed.conninfo): what was verified, was verified
+/// against something else.
+struct TrustChanged {};
+/// The files by which this server does TLS, as they lie on the disk now.
+struct ServerFiles {
+  bool ssl = false;          ///< ssl = on
+  std::uint64_t digest = 0;  ///< of the bytes of certificate, key, CA and CRL; 0: not read
+  Fingerprint leaf;          ///< of the certificate in ssl_cert_file
+  bool loadable = false;     ///< Postgres would take them at a reload
+  bool sealed = false;       ///< whether it would, cannot be known: the key has a passphrase
+  DetailText why_not;        ///< the reason if it would not
+  bool load_known = false;   ///< the files are older than the server's last (re)load
+  DetailText other_edit;     ///< another configuration file that a reload would activate too
+  HostText listen_host;      ///< a numeric address at which this server listens; empty: none
+  std::uint16_t listen_port = 0;
+  bool operator==(const ServerFiles&) const = default;
+};
+/// This server's TLS files were read: what they hold, and what is wrong with them.
+struct FilesRead {
+  Inventory inventory;  ///< `digest` unused
+  ServerFiles server;
+};
+/// How this server is set up otherwise (pg_hba.conf, primary_conninfo, its streams): what is wrong.
+struct SetupRead {
+  std::vector<Problem> problems;
+};
+using Event =
+    std::variant<Tick, SettingsChanged, NodesChanged, FactsTaken, SessionProgress, SessionOpened,
+                 SessionFailed, ReplyReceived, Heard, Probed, TrustChanged, FilesRead, SetupRead>;
 
 // ---- out -------------------------------------------------------------------------------------
 
@@ -97,6 +131,7 @@ struct Dial {
 struct Ask {
   Attempt attempt = 0;
   RequestId request = 0;
+  std::uint64_t known_inventory = 0;  ///< digest of the peer's inventory that we have; 0: none
 };
 /// Close the session, also while it is being opened; no answer is expected.
 struct Hangup {
@@ -109,7 +144,19 @@ struct Record {
   Name node;       ///< whom it is about; empty: the federation
   DetailText detail;
 };
-using Action = std::variant<Dial, Ask, Hangup, Record>;
+/// Dial this endpoint afresh and look at its TLS; answer with Probed.
+struct Probe {
+  ProbeId id = 0;
+  NodeSpec endpoint;
+  Duration limit{};
+};
+/// Forget the probe; no answer is expected.
+struct CancelProbe {
+  ProbeId id = 0;
+};
+/// Have the server read its configuration, and so its TLS files, again.
+struct ReloadServer {};
+using Action = std::variant<Dial, Ask, Hangup, Record, Probe, CancelProbe, ReloadServer>;
 using Actions = std::vector<Action>;
 
 }  // namespace pgfed::core

@@ -35,8 +35,14 @@ class Federation {
   /// The rows of pgfed.links: n × n, hence apart from the picture, to be taken less often.
   [[nodiscard]] std::vector<LinkRow> links(Instant now) const;
 
-  /// What this node says of itself in an exchange.
+  /// The rows of pgfed.tls and pgfed.certificates: they change rarely, hence apart from the picture.
+  [[nodiscard]] TrustPicture trust(Instant now) const;
+
+  /// What this node says of itself in an exchange; without the inventory, of which only the digest
+  /// is in every report.
   [[nodiscard]] Report report(Instant now) const;
+  /// What this node tells of its TLS files and its set-up.
+  [[nodiscard]] const Inventory& own_inventory() const { return own_inventory_; }
 
   [[nodiscard]] Identity identity() const { return identity_; }
 
@@ -45,6 +51,8 @@ class Federation {
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
   /// Likewise for the links alone.
   [[nodiscard]] std::uint64_t links_revision() const { return links_revision_; }
+  /// Likewise for what trust() shows.
+  [[nodiscard]] std::uint64_t trust_revision() const { return trust_revision_; }
 
  private:
   // federation.cpp: events
@@ -64,6 +72,31 @@ class Federation {
   void tell_peers_soon(Instant now);
   [[nodiscard]] bool may_dial(const Peer& peer) const;
   [[nodiscard]] bool idle() const;
+
+  // federation_trust.cpp: probes, files, reloads
+  void apply(const Probed& probed, Instant now, Actions& actions);
+  void apply(const TrustChanged& changed, Instant now, Actions& actions);
+  void apply(const FilesRead& read, Instant now, Actions& actions);
+  void apply(const SetupRead& read);
+  void run_probes(Instant now, Actions& actions);
+  [[nodiscard]] Instant next_probe() const;
+  void stop_probe(Peer& peer, Actions& actions);
+  void note_probe(Peer& peer, const ProbeResult& result, Instant now, Actions& actions);
+  void consider_reload(Instant now, Actions& actions);
+  [[nodiscard]] bool reload_is_wanted() const;
+  void take_inventory(Peer& peer, Report& report);
+  void renew_own_inventory();
+
+  // federation_trust_checks.cpp: verdicts on them
+  void review_trust(Instant now, Actions& actions);
+  void review_endpoint(Peer& peer, Actions& actions);
+  void review_validity(Peer& peer, std::int64_t wall_now, Actions& actions);
+  void review_problems(Peer& peer);
+  void review_authorities();
+  void review_shared_certificate();
+  [[nodiscard]] std::optional<Problem> missing_names() const;
+  void write_trust_checks(const Peer& peer);
+  [[nodiscard]] std::int64_t wall_seconds(Instant now) const;
 
   // federation_identity.cpp: is this server the node whose name it carries?
   void learn_identity_from_self(const Report& answer, Instant now, Actions& actions);
@@ -87,6 +120,7 @@ class Federation {
   void check_primaries(Actions& actions);
   void check_node(const Peer& peer, Instant now);
   [[nodiscard]] std::string_view why_not_dialled() const;
+  void write_finding(const char* name, const Name& node, const Finding& finding);
   void check_standby(const Peer& peer, const Facts& facts, const JudgedBy& judged_by, Instant now);
 
   // federation_picture.cpp
@@ -132,6 +166,23 @@ class Federation {
   bool two_primaries_ = false;
   Counters counters_;
   CheckBook checks_;
+
+  ProbeId last_probe_ = 0;
+  FilesRead files_;                      ///< this server's, as read last
+  std::vector<Problem> setup_problems_;  ///< likewise
+  Inventory own_inventory_;
+  std::uint64_t loaded_digest_ = 0;     ///< of the files that the server is known to have loaded
+  std::uint64_t reloading_digest_ = 0;  ///< of those for which it was told to load them
+  Instant reloaded_at_{};
+  ProbeId local_probe_ = 0;  ///< of this server at an address that it listens on
+  Instant local_probe_due_{};
+  Fingerprint local_leaf_;  ///< that it served there
+  Instant local_leaf_at_{};
+  Finding authorities_;
+  std::optional<Finding> shared_certificate_;
+  Instant trust_reviewed_at_{};
+  bool trust_dirty_ = true;
+  std::uint64_t trust_revision_ = 1;
   std::uint64_t revision_ = 1;
   std::uint64_t links_revision_ = 1;
   bool dirty_ = true;

@@ -5,6 +5,7 @@
 
 #include "pgfed/core/event.hpp"
 #include "pgfed/core/peer_session.hpp"
+#include "pgfed/core/peer_trust.hpp"
 #include "pgfed/core/settings.hpp"
 #include "pgfed/core/terms.hpp"
 
@@ -51,6 +52,8 @@ class Peer {
   Instant heard_at{};
   Rival rival;
   Incarnation former;  ///< the one that answered before the present one
+
+  PeerTrust trust;
 
   // What was derived last, to know when it changed.
   State state = State::unknown;

@@ -3,7 +3,9 @@
 #include <cstdint>
 #include <vector>
 
+#include "pgfed/core/inventory.hpp"
 #include "pgfed/core/node.hpp"
+#include "pgfed/core/probe.hpp"
 #include "pgfed/core/report.hpp"
 #include "pgfed/core/terms.hpp"
 
@@ -28,6 +30,55 @@ struct FederationRow {
   Instant seen{};   ///< last good answer
   Instant since{};  ///< start of this state
   DetailText detail;
+  CertificateState certificate = CertificateState::unknown;  ///< of the one that it serves
+  std::int64_t not_after = 0;  ///< of that one, seconds since 1970; 0: not known
+};
+
+/// pgfed.tls
+struct TlsRow {
+  Name node;
+  HostText host;
+  std::uint16_t port = 0;
+  Negotiation negotiation = Negotiation::postgres;
+  VersionText protocol;
+  Text<64> cipher;
+  std::int8_t chain_ok = -1;    ///< 0 or 1; -1: not known
+  std::int8_t host_match = -1;  ///< likewise
+  ClientCertificate client_certificate = ClientCertificate::unknown;
+  ProbeStage stage = ProbeStage::none;
+  Diagnosis diagnosis = Diagnosis::unknown;
+  Status status = Status::unknown;
+  DetailText detail;
+  Instant checked_at{};
+};
+
+/// pgfed.certificates
+struct CertificateRow {
+  Name node;
+  CertificateSource source = CertificateSource::served;
+  std::uint8_t depth = 0;
+  Text<192> subject;
+  Text<192> issuer;
+  Text<1024> dns_names;    ///< with a blank between two
+  Text<256> ip_addresses;  ///< likewise
+  Text<48> serial;
+  Fingerprint sha256;
+  std::int64_t not_before = 0;  ///< seconds since 1970
+  std::int64_t not_after = 0;   ///< likewise
+  Text<24> key;
+  Fingerprint anchor;
+  PathText path;
+  Status status = Status::unknown;
+  DetailText detail;
+};
+
+/// Rows of pgfed.certificates for each node at most: the chain it serves, and its files.
+inline constexpr std::size_t kMaxCertificateRows = kMaxChain + kMaxNodeCertificates;
+
+/// pgfed.tls and pgfed.certificates change rarely: see Federation::trust().
+struct TrustPicture {
+  std::vector<TlsRow> tls;                   ///< sorted by node
+  std::vector<CertificateRow> certificates;  ///< sorted by node, source, depth
 };
 
 /// pgfed.peers

@@ -3,8 +3,11 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "pgfed/core/certificate.hpp"
+#include "pgfed/core/inventory.hpp"
 #include "pgfed/core/lsn.hpp"
 #include "pgfed/core/terms.hpp"
 #include "pgfed/core/text.hpp"
@@ -45,6 +48,7 @@ struct JudgedBy {
   Duration lag_critical = seconds(60);
   Duration peer_interval = seconds(1);
   Mode mode = Mode::active;
+  CertificateThresholds certificate;
   bool operator==(const JudgedBy&) const = default;
 };
 
@@ -86,6 +90,11 @@ struct Report {
   VersionText extension_version;
   std::uint32_t server_version = 0;  ///< server_version_num
   std::vector<LinkReport> links;
+  std::uint64_t inventory_digest = 0;  ///< of the reporter's inventory
+  /// In a question: the digest of the asked node's inventory that the asking one has already. The
+  /// answer holds the inventory only where its digest is another one; a question never does.
+  std::uint64_t known_inventory = 0;
+  std::optional<Inventory> inventory;
   bool operator==(const Report&) const = default;
 };
 

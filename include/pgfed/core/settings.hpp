@@ -25,6 +25,9 @@ struct Settings {
   Duration lag_warning = seconds(10);
   Duration lag_critical = seconds(60);
   TlsPaths paths;
+  Duration tls_interval = seconds(60);
+  CertificateThresholds certificate;
+  bool tls_reload = true;
   bool operator==(const Settings&) const = default;
 };
 

@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "pgfed/core/time.hpp"
 #include "pgfed/net/epoll_set.hpp"
+#include "pgfed/net/hooks.hpp"
 
 struct ares_channeldata;
 struct ares_addrinfo;
@@ -30,11 +30,7 @@ class Resolver {
     std::string error;
   };
 
-  struct Hooks {
-    std::function<core::Instant()> now;
-    std::function<void()> reserve_descriptor;
-    std::function<void()> release_descriptor;
-  };
+  using Hooks = net::Hooks;
 
   /// For tests: name servers ("127.0.0.1:5353,...") in place of those of resolv.conf, and another
   /// resolv.conf to be looked at for changes.

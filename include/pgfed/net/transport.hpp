@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -9,6 +8,7 @@
 
 #include "pgfed/core/event.hpp"
 #include "pgfed/core/time.hpp"
+#include "pgfed/net/hooks.hpp"
 
 namespace pgfed::net {
 
@@ -24,12 +24,7 @@ using Keywords = std::vector<std::pair<std::string, std::string>>;
 /// overhead), whatever the peer claims or streams, ends the session with FailureKind::protocol.
 class Transport {
  public:
-  /// Reads the clock of the core; and counts descriptors that Postgres must know of.
-  struct Hooks {
-    std::function<core::Instant()> now;
-    std::function<void()> reserve_descriptor;  ///< before one is opened
-    std::function<void()> release_descriptor;  ///< after one was closed
-  };
+  using Hooks = net::Hooks;
 
   /// Where the system has no descriptor left, descriptor() is -1 and every dial fails. The process
   /// should have called clear_environment() before.

@@ -35,4 +35,9 @@ bool is_template_database(Oid database);
 /// A database whose DROP was interrupted: it cannot be connected to.
 bool is_broken_database(Form_pg_database database);
 
+/// SQL expressions on a row r of pg_hba_file_rules(): the file (named there since 16) and the order of
+/// the lines.
+const char* hba_file_expression();
+const char* hba_order_expression();
+
 }  // namespace pgfed::pg::compat

@@ -4,6 +4,7 @@
 
 #include "pgfed/core/node.hpp"
 #include "pgfed/pg/postgres_api.hpp"
+#include "pgfed/pg/shared_copy.hpp"
 
 /// What must hold before a function of pgfed does anything. Postgres regime.
 namespace pgfed::pg {
@@ -20,6 +21,10 @@ void require_writable(const char* function);
 /// The same for the functions that change the federation, which two primaries in sight forbid as
 /// well (55000): who the writer is must be settled before anything is written that all are to follow.
 void require_changeable(const char* function);
+
+/// The nodes that the federation consists of: not those of another cluster, whose dump this is, nor
+/// rows that are left out of it. ereport(ERROR) 55000 where there are none. require_preload() first.
+NodesCopy require_nodes();
 
 /// The node among these that the client certificate of this session names by its CN; empty where it
 /// names none, or there is no certificate.

@@ -4,11 +4,13 @@
 #include <span>
 
 #include "pgfed/core/event.hpp"
+#include "pgfed/core/inventory.hpp"
 #include "pgfed/core/picture.hpp"
 #include "pgfed/core/report.hpp"
 #include "pgfed/core/time.hpp"
 
-/// From the workers into shared memory. Postgres regime; nothing here can fail.
+/// From the workers into shared memory. Postgres regime; but for publish_own_inventory(), which needs
+/// memory, nothing here can fail.
 namespace pgfed::pg {
 
 /// pgfed.federation and pgfed.peers, and pgfed.checks.
@@ -16,6 +18,13 @@ void publish_picture(const core::Picture& picture);
 
 /// pgfed.links.
 void publish_links(std::span<const core::LinkRow> links);
+
+/// pgfed.tls and pgfed.certificates.
+void publish_trust(const core::TrustPicture& trust);
+
+/// What this node's own files hold, for replies to exchanges; does nothing where it is what was
+/// published last, by its digest.
+void publish_own_inventory(const core::Inventory& inventory);
 
 /// What this node says of itself in the replies to exchanges; `now` is when the report was made.
 void publish_own_report(const core::Report& own, core::Instant now);

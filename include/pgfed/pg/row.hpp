@@ -20,6 +20,15 @@ Datum interval_datum(std::int64_t microseconds);
 /// To the nearest millisecond.
 std::int64_t round_to_milliseconds(std::int64_t microseconds);
 
+/// A wall-clock time in seconds since 1970.
+TimestampTz timestamp_of(std::int64_t seconds);
+
+/// For what a reader must not believe any more: "the worker "pgfed" ... has been silent for 12 s".
+core::DetailText silence_text(std::int64_t microseconds);
+
+/// What the functions behind the views begin with: pgfed is loaded, and rows go into a tuplestore.
+void begin_rows(FunctionCallInfo fcinfo);
+
 /// Both clocks, read together, to show instants of the boot clock as points in time.
 struct Clocks {
   core::Instant boot;
@@ -46,6 +55,11 @@ class Row {
       add_text(text.view());
     }
   }
+  /// The word of one of the core's enumerations.
+  template <typename Word>
+  void add_word(Word value) {
+    add_text(word(value));
+  }
   void add_int(std::int32_t value) { add(Int32GetDatum(value)); }
   void add_bigint(std::int64_t value) { add(Int64GetDatum(value)); }
   void add_bool(bool value) { add(BoolGetDatum(value)); }
@@ -55,6 +69,10 @@ class Row {
   void add_timestamp(TimestampTz value) { add(TimestampTzGetDatum(value)); }
   /// NULL where it never happened.
   void add_instant(core::Instant at, const Clocks& clocks);
+
+  /// How long until then, in seconds since 1970, negative where it is past; NULL where it is 0, not
+  /// known.
+  void add_expiry(std::int64_t not_after, const Clocks& clocks);
 
   /// Appends the row to the result. An extension older than this library knows fewer columns: new
   /// ones are only ever added at the end, and left out there.

@@ -20,6 +20,8 @@ struct Copied {
 Copied<NodeEntry> copy_federation();
 Copied<core::LinkRow> copy_links();
 Copied<core::CheckRow> copy_checks();
+Copied<core::TlsRow> copy_tls();
+Copied<core::CertificateRow> copy_certificates();
 /// Oldest first.
 Copied<EventEntry> copy_events();
 
@@ -34,9 +36,12 @@ struct OwnCopy {
   core::JudgedBy judged_by;
   core::TlsPaths paths;
   core::VersionText extension_version;
+  std::uint64_t inventory_digest = 0;
   Copied<OwnLink> links;
+  Copied<std::uint8_t> inventory;  ///< encoded; only where it is not the known one
 };
-OwnCopy copy_own();
+/// `known_inventory`: the digest of the inventory that whoever asks has already; 0: none.
+OwnCopy copy_own(std::uint64_t known_inventory);
 
 /// How long the federation worker has been silent, in microseconds, if that is so long that what it
 /// last wrote is not to be believed any more (three intervals, but at least 250 ms); 0: it is alive.

@@ -6,7 +6,9 @@
 #include "pgfed/core/event.hpp"
 #include "pgfed/core/picture.hpp"
 #include "pgfed/core/report.hpp"
+#include "pgfed/core/wire.hpp"
 #include "pgfed/pg/postgres_api.hpp"
+#include "pgfed/pg/setup_section.hpp"
 
 /// What pgfed keeps in shared memory: fixed-size standard-layout structs, sized once by
 /// pgfed.max_nodes; one LWLock for each section. Readers copy out under the lock and format after
@@ -22,7 +24,19 @@ inline constexpr std::size_t kEventCapacity = 1000;
 /// same, after the good ones, so that the federation worker knows that it leaves some out.
 inline constexpr std::size_t kSpareNodes = 8;
 
-enum class Section : int { nodes = 0, federation, links, checks, events, own, mail, count };
+enum class Section : int {
+  nodes = 0,
+  federation,
+  links,
+  checks,
+  tls,
+  certificates,
+  setup,
+  events,
+  own,
+  mail,
+  count
+};
 
 /// Written by the postmaster once, and by the workers with atomics; no lock.
 struct ControlBlock {
@@ -68,6 +82,15 @@ struct ChecksSection {
   core::CheckRow rows[FLEXIBLE_ARRAY_MEMBER];  // check_capacity(max_nodes)
 };
 
+struct TlsSection {
+  std::uint32_t count;
+  core::TlsRow rows[FLEXIBLE_ARRAY_MEMBER];  // max_nodes
+};
+struct CertificatesSection {
+  std::uint32_t count;
+  core::CertificateRow rows[FLEXIBLE_ARRAY_MEMBER];  // certificate_capacity(max_nodes)
+};
+
 struct EventEntry {
   std::int64_t id;  ///< 1, 2, 3 …; 0: empty place
   TimestampTz at;
@@ -93,6 +116,9 @@ struct OwnSection {
   core::JudgedBy judged_by;
   core::TlsPaths paths;
   core::VersionText extension_version;
+  std::uint64_t inventory_digest;  ///< 0: nothing has been read yet
+  std::uint32_t inventory_length;
+  std::uint8_t inventory[core::kMaxEncodedInventory];  ///< as core::encode_inventory() makes it
   std::uint32_t count;
   OwnLink links[FLEXIBLE_ARRAY_MEMBER];
 };
@@ -117,6 +143,9 @@ struct Shared {
   FederationSection* federation = nullptr;
   LinksSection* links = nullptr;
   ChecksSection* checks = nullptr;
+  TlsSection* tls = nullptr;
+  CertificatesSection* certificates = nullptr;
+  SetupSection* setup = nullptr;
   EventsSection* events = nullptr;
   OwnSection* own = nullptr;
   MailSection* mail = nullptr;
@@ -128,7 +157,10 @@ extern Shared shared;
 inline LWLock* section_lock(Section section) {
   return &shared.locks[static_cast<int>(section)].lock;
 }
-inline constexpr std::size_t check_capacity(std::size_t max_nodes) { return 16 + 8 * max_nodes; }
+inline constexpr std::size_t check_capacity(std::size_t max_nodes) { return 32 + 16 * max_nodes; }
+inline constexpr std::size_t certificate_capacity(std::size_t max_nodes) {
+  return max_nodes * core::kMaxCertificateRows;
+}
 
 /// Installs the hooks that request the memory and make it; from _PG_init in the postmaster.
 void install_shared_memory();

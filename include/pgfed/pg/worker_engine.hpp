@@ -12,6 +12,7 @@
 #include "pgfed/core/settings.hpp"
 #include "pgfed/core/text.hpp"
 #include "pgfed/core/time.hpp"
+#include "pgfed/net/server_tls.hpp"
 
 /// The federation worker's C++ half: the core and the transport, and what goes between them. C++
 /// regime: knows nothing of Postgres, every function is noexcept. The other half (worker.cpp, in the
@@ -40,6 +41,10 @@ class WorkerEngine {
                   std::uint64_t table_system_identifier,
                   const core::VersionText& extension_version) noexcept;
   bool take_facts(const core::Facts& facts) noexcept;
+  /// How this server does TLS; its files are read when they are another ones than before.
+  bool take_server_tls(const net::ServerTls& server) noexcept;
+  /// What is wrong with how this server is set up.
+  bool take_setup(std::span<const core::Problem> problems) noexcept;
   /// An encoded report; one that cannot be decoded is dropped (its sender was told).
   bool take_letter(const core::Name& certificate_node,
                    std::span<const std::uint8_t> bytes) noexcept;
@@ -59,15 +64,22 @@ class WorkerEngine {
   [[nodiscard]] core::Identity identity() const noexcept;
   [[nodiscard]] std::uint64_t revision() const noexcept;
   [[nodiscard]] std::uint64_t links_revision() const noexcept;
+  [[nodiscard]] std::uint64_t trust_revision() const noexcept;
+  /// Whether the server is to read its configuration again; once for each time.
+  [[nodiscard]] bool take_reload() noexcept;
   /// Makes rows for the functions that follow.
   bool make_picture(core::Instant now) noexcept;
   bool make_links(core::Instant now) noexcept;
   /// Frees them, once published: with a hundred nodes they are megabytes.
   void drop_links() noexcept;
   bool make_own_report(core::Instant now) noexcept;
+  bool make_trust(core::Instant now) noexcept;
+  void drop_trust() noexcept;
   [[nodiscard]] const core::Picture& picture() const noexcept;
   [[nodiscard]] std::span<const core::LinkRow> links() const noexcept;
   [[nodiscard]] const core::Report& own_report() const noexcept;
+  [[nodiscard]] const core::TrustPicture& trust() const noexcept;
+  [[nodiscard]] const core::Inventory& own_inventory() const noexcept;
 
   [[nodiscard]] const char* problem() const noexcept;
 

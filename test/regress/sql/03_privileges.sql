@@ -42,7 +42,10 @@ SELECT FROM pgfed.peers;
 SELECT FROM pgfed.links;
 SELECT FROM pgfed.checks;
 SELECT FROM pgfed.events;
+SELECT FROM pgfed.tls;
+SELECT FROM pgfed.certificates;
 SELECT FROM pgfed._federation();
+SELECT FROM pgfed._certificates();
 SELECT pgfed.add_node('ait', '127.0.0.3', 1);
 SELECT pgfed.set_node('ait');
 SELECT pgfed.remove_node('ait');
@@ -53,6 +56,8 @@ SELECT pgfed.revoke_peer('regress_pgfed_anybody');
 SELECT pgfed.exchange('');
 SELECT pgfed.connection_string();
 SELECT pgfed.standby_settings('ait');
+SELECT pgfed.certificate_names();
+SELECT pgfed.probe('127.0.0.1', 1);
 RESET ROLE;
 
 -- pg_monitor reads, and changes nothing.
@@ -63,6 +68,11 @@ SELECT FROM pgfed.peers WHERE false;
 SELECT FROM pgfed.links WHERE false;
 SELECT FROM pgfed.checks WHERE false;
 SELECT FROM pgfed.events WHERE false;
+SELECT FROM pgfed.tls WHERE false;
+SELECT FROM pgfed.certificates WHERE false;
+SELECT FROM pgfed._certificates() WHERE false;
+-- Nor does it dial.
+SELECT pgfed.probe('127.0.0.1', 1);
 SELECT pgfed.add_node('ait', '127.0.0.3', 1);
 SELECT pgfed.exchange('');
 INSERT INTO pgfed.nodes (name, host) VALUES ('ait', '127.0.0.3');
@@ -70,13 +80,14 @@ RESET ROLE;
 
 -- Whoever is granted a function can do what it does, and only that.
 GRANT USAGE ON SCHEMA pgfed TO regress_pgfed_operator;
-GRANT EXECUTE ON FUNCTION pgfed.add_node, pgfed.remove_node TO regress_pgfed_operator;
+GRANT EXECUTE ON FUNCTION pgfed.add_node, pgfed.remove_node, pgfed.probe TO regress_pgfed_operator;
 SET ROLE regress_pgfed_operator;
 SELECT pgfed.add_node('ait', '127.0.0.3', 1);
 SELECT pgfed.set_node('ait', host => '127.0.0.4');
 DELETE FROM pgfed.nodes;
 SELECT pgfed.remove_node('ait');
 SELECT current_user;
+SELECT count(*) > 0 AS dialled FROM pgfed.probe('127.0.0.1', 1);
 RESET ROLE;
 
 -- Superuser it must be for what hands out rights.

@@ -27,6 +27,17 @@ SET pgfed.no_such_setting = 1;
 ALTER SYSTEM SET pgfed.max_nodes = 1;
 ALTER SYSTEM SET pgfed.peer_interval = '1us';
 ALTER SYSTEM SET pgfed.peer_timeout = '2h';
+ALTER SYSTEM SET pgfed.tls_interval = '900ms';
+ALTER SYSTEM SET pgfed.tls_interval = '25h';
+ALTER SYSTEM SET pgfed.tls_interval = '10';
+ALTER SYSTEM SET pgfed.certificate_warning = '-1d';
+ALTER SYSTEM SET pgfed.certificate_warning = '3651d';
+ALTER SYSTEM SET pgfed.certificate_critical = 'soon';
+ALTER SYSTEM SET pgfed.tls_reload = 'perhaps';
+SET pgfed.tls_reload = off;
+SHOW pgfed.tls_interval;
+SHOW pgfed.certificate_warning;
+SHOW pgfed.certificate_critical;
 
 -- Readable by those who monitor, and by them only.
 CREATE ROLE regress_pgfed_anybody;

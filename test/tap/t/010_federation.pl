@@ -21,9 +21,9 @@ foreach my $observer (@nodes)
 	is( $fed->sql($observer,
 			q{SELECT node, site, role, state, upstream, timeline, status, slot, certificate, detail
 			  FROM pgfed.federation ORDER BY node}),
-		"ait|default|standby|streaming|leo|1|ok|||\n"
-		  . "leo|linz|primary|running||1|ok|||\n"
-		  . "pit|default|standby|streaming|leo|1|ok|||",
+		"ait|default|standby|streaming|leo|1|ok||ok|\n"
+		  . "leo|linz|primary|running||1|ok||ok|\n"
+		  . "pit|default|standby|streaming|leo|1|ok||ok|",
 		"$observer sees the federation");
 	is( $fed->sql($observer,
 			q{SELECT count(*) FROM pgfed.federation

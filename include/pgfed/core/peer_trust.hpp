@@ -1,0 +1,49 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "pgfed/core/inventory.hpp"
+#include "pgfed/core/probe.hpp"
+#include "pgfed/core/text.hpp"
+#include "pgfed/core/time.hpp"
+
+namespace pgfed::core {
+
+/// What one check has to say.
+struct Finding {
+  Status status = Status::ok;
+  DetailText detail;
+  Text<384> hint;
+};
+
+/// What this node knows of the TLS of one node: from its own probes of the endpoint, and from what
+/// the node says of its files.
+struct PeerTrust {
+  ProbeId probe = 0;  ///< under way; 0: none
+  Instant due{};      ///< of the next one
+  std::uint64_t probes = 0;
+  Instant checked_at{};
+  std::optional<ProbeResult> result;   ///< of the last one
+  std::optional<Inventory> inventory;  ///< its own word; this node's own among them
+
+  // What follows from that, see Federation::review_trust().
+  Diagnosis diagnosis = Diagnosis::unknown;
+  Status status = Status::unknown;
+  DetailText detail;
+  CertificateState certificate = CertificateState::unknown;
+  std::optional<Finding> tls;       ///< nothing: nothing to say
+  std::optional<Finding> validity;  ///< of what it serves and of its authorities
+  std::optional<Finding> files;
+  std::optional<Finding> security;
+
+  /// The certificate that it serves; null where none was seen.
+  [[nodiscard]] const Certificate* served() const {
+    return result && !result->chain.empty() ? &result->chain.front() : nullptr;
+  }
+};
+
+/// What to do about a diagnosis, as somebody who knows would say it.
+std::string_view hint_for(Diagnosis diagnosis);
+
+}  // namespace pgfed::core
