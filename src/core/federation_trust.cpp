@@ -11,6 +11,8 @@ namespace {
 
 /// From name resolution to the last byte; a router may hold a connection back for five seconds.
 constexpr Duration kProbeLimit = seconds(10);
+/// A probe that has not ended by then, its turn to begin included, never will.
+constexpr Duration kProbeLost = seconds(120);
 constexpr Duration kPathInterval = seconds(10);
 /// So long after a reload the listening socket serves what was loaded.
 constexpr Duration kReloadTakes = milliseconds(500);
@@ -48,8 +50,10 @@ void Federation::run_probes(Instant now, Actions& actions) {
       trust_dirty_ = true;
       continue;
     }
+    if (trust.probe != 0 && age(trust.asked_at, now) > kProbeLost) stop_probe(peer, actions);
     if (trust.probe != 0 || trust.due > now) continue;
     trust.probe = ++last_probe_;
+    trust.asked_at = now;
     trust.due =
         now + jittered(settings_.tls_interval, mix(self_.seed, ++trust.probes, peer.spec.name));
     actions.emplace_back(Probe{trust.probe, peer.spec, kProbeLimit});
@@ -59,8 +63,12 @@ void Federation::run_probes(Instant now, Actions& actions) {
     local_probe_due_ = Instant{};
     return;
   }
+  if (local_probe_ != 0 && age(local_probe_at_, now) > kProbeLost) {
+    actions.emplace_back(CancelProbe{std::exchange(local_probe_, 0)});
+  }
   if (local_probe_ != 0 || local_probe_due_ > now) return;
   local_probe_ = ++last_probe_;
+  local_probe_at_ = now;
   local_probe_due_ = now + settings_.tls_interval;
   NodeSpec endpoint;
   endpoint.name = self_.node;
@@ -125,6 +133,14 @@ void Federation::note_probe(Peer& peer, const ProbeResult& result, Instant now, 
   const bool changed = !trust.result || !same_result(*trust.result, result);
   trust.result = result;
   trust.checked_at = now;
+  // Where the way fails, nothing is known of another certificate than the last one.
+  if (!result.chain.empty()) {
+    trust.chain = result.chain;
+    trust.anchor = result.anchor;
+  } else if (result.diagnosis == Diagnosis::plaintext_only) {
+    trust.chain.clear();
+    trust.anchor = Fingerprint{};
+  }
   // A network that fails is looked at again before the interval is over: it often is for a moment.
   if (is_path(result.diagnosis)) trust.due = std::min(trust.due, now + kPathInterval);
   ++trust_revision_;
@@ -135,7 +151,8 @@ void Federation::apply(const FilesRead& read, Instant now, Actions& actions) {
   const bool renewed = files_.server.digest != read.server.digest;
   files_ = read;
   if (renewed) local_probe_due_ = Instant{};
-  if (files_.server.load_known) loaded_digest_ = files_.server.digest;
+  // What Postgres refused at its last load, it has not got.
+  if (files_.server.load_known && files_.server.loadable) loaded_digest_ = files_.server.digest;
   trust_dirty_ = true;
   consider_reload(now, actions);
 }

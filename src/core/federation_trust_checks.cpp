@@ -62,8 +62,13 @@ struct Aged {
   std::string what;
 };
 
+/// One that is over is worse than one that soon will be.
+int rank(const Validity& validity) {
+  return 2 * rank(validity.status) + (validity.state == CertificateState::expiring ? 0 : 1);
+}
+
 void keep_worst(Aged& worst, Validity&& found, const std::string& what) {
-  if (!worse(found.status, worst.validity.status)) return;
+  if (!worse(found.status, Status::ok) || rank(found) <= rank(worst.validity)) return;
   worst.validity = std::move(found);
   worst.what = what;
 }
@@ -143,13 +148,14 @@ void Federation::review_endpoint(Peer& peer, Actions& actions) {
 void Federation::review_validity(Peer& peer, std::int64_t wall_now, Actions& actions) {
   PeerTrust& trust = peer.trust;
   const CertificateThresholds& thresholds = judged_by_of(peer).certificate;
-  const Status before = trust.validity ? trust.validity->status : Status::ok;
+  const std::optional<Finding> before = trust.validity;
   Aged worst;
   worst.validity.status = Status::ok;
+  worst.validity.state = CertificateState::ok;
   bool any = false;
-  if (trust.result) {
-    for (std::size_t depth = 0; depth < trust.result->chain.size(); ++depth) {
-      const Certificate& certificate = trust.result->chain[depth];
+  {
+    for (std::size_t depth = 0; depth < trust.chain.size(); ++depth) {
+      const Certificate& certificate = trust.chain[depth];
       Validity found = judge_validity(certificate, thresholds, wall_now);
       if (depth == 0 &&
           (trust.certificate == CertificateState::ok || found.state == CertificateState::expired)) {
@@ -175,6 +181,7 @@ void Federation::review_validity(Peer& peer, std::int64_t wall_now, Actions& act
   }
   Finding finding;
   finding.status = worst.validity.status;
+  finding.state = worst.validity.state;
   if (finding.status != Status::ok) {
     finding.detail = worst.what + " " + worst.validity.detail;
     finding.hint =
@@ -182,12 +189,14 @@ void Federation::review_validity(Peer& peer, std::int64_t wall_now, Actions& act
         "them by itself with pgfed.tls_reload = on, else SELECT pg_reload_conf().";
   }
   trust.validity = finding;
-  if (finding.status == before) return;
+  const Status status_before = before ? before->status : Status::ok;
+  const CertificateState state_before = before ? before->state : CertificateState::ok;
+  if (finding.status == status_before && finding.state == state_before) return;
   ++trust_revision_;
-  const bool over = worst.validity.state == CertificateState::expired;
-  const char* event = finding.status == Status::ok ? "certificate_renewed"
-                      : over                       ? "certificate_expired"
-                                                   : "certificate_expiring";
+  const char* event = "certificate_expiring";
+  if (finding.status == Status::ok) event = "certificate_renewed";
+  if (finding.state == CertificateState::expired) event = "certificate_expired";
+  if (finding.state == CertificateState::not_yet_valid) event = "certificate_not_yet_valid";
   actions.emplace_back(Record{severity_of(finding.status), event, peer.spec.name, finding.detail});
 }
 
@@ -216,6 +225,7 @@ void Federation::review_authorities() {
   };
   std::map<std::string, Authority> authorities;
   std::vector<const Peer*> nodes;
+  std::vector<std::string> cut;  // nodes that have more than they tell: they may trust any
   for (const Peer& peer : peers_) {
     if (!peer.trust.inventory) continue;
     bool any = false;
@@ -229,6 +239,15 @@ void Federation::review_authorities() {
       authority.trusted_by.insert(peer.spec.name.str());
     }
     if (any) nodes.push_back(&peer);
+    const auto& problems = peer.trust.inventory->problems;
+    if (std::any_of(problems.begin(), problems.end(), [](const Problem& problem) {
+          return problem.kind == ProblemKind::certificates_cut;
+        })) {
+      cut.push_back(peer.spec.name.str());
+    }
+  }
+  for (auto& [hex, authority] : authorities) {
+    authority.trusted_by.insert(cut.begin(), cut.end());
   }
   for (const Peer* peer : nodes) {
     const FileCertificate* leaf = server_leaf(peer->trust);

@@ -80,13 +80,13 @@ TrustPicture Federation::trust(Instant now) const {
     picture.tls.push_back(row);
 
     const CertificateThresholds& thresholds = judged_by_of(peer).certificate;
-    if (trust.result) {
+    {
       std::uint8_t depth = 0;
-      for (const Certificate& certificate : trust.result->chain) {
+      for (const Certificate& certificate : trust.chain) {
         if (depth == kMaxChain) break;
         CertificateRow served = certificate_row(peer.spec.name, certificate);
         served.depth = depth;
-        served.anchor = trust.result->anchor;
+        served.anchor = trust.anchor;
         judge(served, certificate, thresholds, wall_now);
         // What is wrong with it beside its age.
         if (depth == 0 && served.status == Status::ok && trust.status == Status::critical &&

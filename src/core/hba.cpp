@@ -36,7 +36,14 @@ bool fits_door(const HbaRule& rule, Door door, const HbaAudience& audience) {
   // `all` leaves out physical replication.
   if (door == Door::replication) return lists(rule.databases, "replication");
   return lists(rule.databases, "all") || lists(rule.databases, audience.database) ||
+         lists(rule.databases, "samerole") || lists(rule.databases, "samegroup") ||
          (lists(rule.databases, "sameuser") && audience.role == audience.database);
+}
+
+/// Groups (+role) and patterns (/regex, from 16 on) may well include whom they do not name.
+bool has_pattern(std::string_view lines) {
+  return lines.starts_with('+') || lines.starts_with('/') ||
+         lines.find("\n+") != std::string_view::npos || lines.find("\n/") != std::string_view::npos;
 }
 
 bool for_everybody(const HbaRule& rule) { return lists(rule.users, "all"); }
@@ -44,7 +51,7 @@ bool for_everybody(const HbaRule& rule) { return lists(rule.users, "all"); }
 /// Whether it lets in somebody who matters: any role may have the right to replicate, but only the
 /// peers' role calls pgfed.exchange().
 bool fits_users(const HbaRule& rule, Door door, const HbaAudience& audience) {
-  return door == Door::replication || for_everybody(rule) ||
+  return door == Door::replication || for_everybody(rule) || has_pattern(rule.users) ||
          (!audience.role.empty() && lists(rule.users, audience.role));
 }
 

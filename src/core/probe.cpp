@@ -53,7 +53,7 @@ constexpr std::array kTerms = {
                   CertificateState::not_yet_valid},
     DiagnosisTerm{Diagnosis::ca_expired, "ca_expired", kCritical, CertificateState::expired},
     DiagnosisTerm{Diagnosis::revoked, "revoked", kCritical, kUntrusted},
-    DiagnosisTerm{Diagnosis::crl_missing, "crl_missing", kWarning, kUntrusted},
+    DiagnosisTerm{Diagnosis::crl_missing, "crl_missing", kCritical, kUntrusted},
     DiagnosisTerm{Diagnosis::weak_key, "weak_key", kCritical, kUntrusted},
     DiagnosisTerm{Diagnosis::wrong_purpose, "wrong_purpose", kCritical, kUntrusted},
     DiagnosisTerm{Diagnosis::untrusted, "untrusted", kCritical, kUntrusted},

@@ -305,6 +305,8 @@ void append_inventory(std::vector<std::uint8_t>& bytes, std::span<const std::uin
     if (taken > room) break;
     fits = taken;
   }
+  // A part of it would be taken for the whole.
+  if (fits < encoded.size()) return;
   put_bytes(bytes, Tag::inventory, encoded.first(fits));
 }
 

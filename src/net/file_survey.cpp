@@ -133,8 +133,9 @@ class Surveyor {
   FileSurvey survey_;
   std::vector<Chain> chains_;  ///< in the order in which they are told
   bool system_roots_ = false;
-  Anchors roots_;        ///< of all CA files
-  Anchors authorities_;  ///< likewise, with the intermediate certificates in them
+  bool has_hosts_ = false;  ///< pg_hosts.conf (19) has lines
+  Anchors roots_;           ///< of all CA files
+  Anchors authorities_;     ///< likewise, with the intermediate certificates in them
 };
 
 void Surveyor::look_at_server() {
@@ -173,7 +174,9 @@ void Surveyor::look_at_server() {
   files().listen_port = server_.port;
 
   keep_chain(CertificateSource::ssl_cert_file, set.certificate);
-  if (!chains_.empty()) files().leaf = fingerprint_of(chains_.front().certificates.front().get());
+  // Where pg_hosts.conf decides what is served, the file named by ssl_cert_file need not be.
+  if (!chains_.empty() && !has_hosts_)
+    files().leaf = fingerprint_of(chains_.front().certificates.front().get());
   keep_chain(CertificateSource::ssl_ca_file, set.ca);
 
   const std::string_view least = server_.ssl_min_protocol_version;
@@ -190,7 +193,13 @@ void Surveyor::look_at_hosts(Digest& digest, const FileContent& crl) {
   if (!file.configured() || !file.error.empty()) return;  // a missing one is an empty one
   digest.add(file);
   std::vector<HostsLine> lines = parse_hosts_file(file.bytes);
-  if (lines.size() > kMaxHosts) lines.resize(kMaxHosts);
+  has_hosts_ = !lines.empty();
+  if (lines.size() > kMaxHosts) {
+    tell(ProblemKind::hosts_file, Status::warning,
+         "pg_hosts.conf has more than " + std::to_string(kMaxHosts) +
+             " lines: the rest is not looked at");
+    lines.resize(kMaxHosts);
+  }
   for (const HostsLine& line : lines) {
     ServerFileSet set;
     set.certificate = take_server(line.certificate);

@@ -41,6 +41,7 @@ struct TlsFiles::Impl {
 
   std::uint64_t digest = 0;         ///< of the server's files, at the last read
   std::int64_t digest_load = 0;     ///< load time at that read
+  std::int64_t digest_first = 0;    ///< load time when these bytes were read first
   std::int64_t unloaded_since = 0;  ///< no load since this load time has the present files
 
   void keep(const ServerTls& given);
@@ -76,10 +77,13 @@ void TlsFiles::Impl::judge_load(core::ServerFiles& files_read, std::int64_t newe
     // been exchanged.
     unloaded_since = server.load_time;
   }
+  if (digest != files_read.digest) digest_first = server.load_time;
   digest = files_read.digest;
   digest_load = server.load_time;
+  // A load after they were read here has them, also where their time stamps lie in the future.
   files_read.load_known =
-      newest + kLoadMargin < server.load_time && server.load_time != unloaded_since;
+      server.load_time > digest_first ||
+      (newest + kLoadMargin < server.load_time && server.load_time != unloaded_since);
 }
 
 TlsFiles::TlsFiles() : impl_(std::make_unique<Impl>()) {}

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <utility>
 
+#include "pgfed/net/file_stamp.hpp"
+
 namespace pgfed::net {
 
 namespace {
@@ -305,8 +307,11 @@ TlsTrust::Stamps TlsTrust::stamps_of(const TlsFileNames& files) {
     if (path.empty() || stat(path.c_str(), &about) != 0) return Stamp{};
     return Stamp{about.st_dev, about.st_ino, about.st_size, about.st_ctim};
   };
-  return {stamp(files.root), stamp(files.crl), stamp(files.crl_folder), stamp(files.certificate),
-          stamp(files.key)};
+  // The files in a folder count, and where the system's authorities are trusted, their bundle.
+  Stamp folder{};
+  if (!files.crl_folder.empty()) folder.inode = stamp_of_directory(files.crl_folder).value;
+  const std::string root = files.root.empty() ? X509_get_default_cert_file() : files.root;
+  return {stamp(root), stamp(files.crl), folder, stamp(files.certificate), stamp(files.key)};
 }
 
 void TlsTrust::set_conninfo(const Keywords& conninfo) {

@@ -78,11 +78,7 @@ void find_files(ConfigFiles& files) {
   FreeConfigVariables(head);
 }
 
-/// The one of them that was edited last since the last (re)load; empty: none was. One that is gone was
-/// edited too.
-std::string_view newest_edit(std::int64_t load_time) {
-  static ConfigFiles files;
-  if (files.loaded != PgReloadTime || files.count == 0) find_files(files);
+std::string_view newest_of(const ConfigFiles& files, std::int64_t load_time) {
   const char* newest = "";
   std::int64_t newest_at = load_time;
   for (int i = 0; i < files.count; ++i) {
@@ -93,6 +89,18 @@ std::string_view newest_edit(std::int64_t load_time) {
     newest_at = at;
   }
   return newest;
+}
+
+/// The one of them that was edited last since the last (re)load; empty: none was. One that is gone was
+/// edited too.
+std::string_view newest_edit(std::int64_t load_time) {
+  static ConfigFiles files;
+  if (files.loaded != PgReloadTime || files.count == 0) find_files(files);
+  const std::string_view edited = newest_of(files, load_time);
+  if (!edited.empty()) return edited;
+  // One that has come to an include_dir since is in no list yet.
+  find_files(files);
+  return newest_of(files, load_time);
 }
 
 /// The walreceiver's connection string while it streams, without its password. What stands there

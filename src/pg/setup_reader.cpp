@@ -11,7 +11,7 @@ namespace pgfed::pg {
 namespace {
 
 /// Longer files are judged by their beginning.
-constexpr long kMaxRules = 5000;
+constexpr long kMaxRules = 1000;
 /// Streams first; the rest is for the lines of pg_hba.conf.
 constexpr std::size_t kMaxStreams = 8;
 

@@ -195,6 +195,21 @@ TEST_F(FederationTrust, ARenewedCertificateIsAnEvent) {
   EXPECT_NE(records[0].detail.view().find(" to 0202"), std::string_view::npos);
 }
 
+TEST_F(FederationTrust, AProbeThatFailsOnItsWayForgetsNoCertificate) {
+  bench.set_facts(at_day(primary_facts(), 340));
+  bench.run_for(seconds(6));
+  bench.actions.clear();
+  bench.servers["ait"].probe = bad_probe(Diagnosis::tcp_refused);
+  bench.step(TrustChanged{});
+  bench.run_for(seconds(6));
+  EXPECT_EQ(bench.verdict("certificate", "ait"), "warning");
+  bench.servers["ait"].probe = good_probe(certificate_of("127.0.0.3", 2, 1000));
+  bench.run_for(seconds(12));
+  EXPECT_EQ(bench.records("certificate_changed", "ait").size(), 1U);
+  EXPECT_EQ(bench.records("certificate_renewed", "ait").size(), 1U);
+  EXPECT_EQ(bench.records("certificate_expiring", "ait").size(), 0U);
+}
+
 TEST_F(FederationTrust, ExpiryIsSeenAsItComes) {
   bench.set_facts(at_day(primary_facts(), 340));
   bench.run_for(seconds(6));
@@ -207,6 +222,7 @@ TEST_F(FederationTrust, ExpiryIsSeenAsItComes) {
   bench.set_facts(at_day(primary_facts(), 366));
   bench.run_for(seconds(6));
   EXPECT_EQ(bench.row("ait").certificate, CertificateState::expired);
+  EXPECT_EQ(bench.records("certificate_expired", "ait").size(), 1U);
   bench.servers["ait"].probe = good_probe(certificate_of("127.0.0.3", 2, 1000));
   run_interval();
   EXPECT_EQ(bench.verdict("certificate", "ait"), "ok");
@@ -344,6 +360,17 @@ TEST_F(FederationReload, NotWhenTheyWouldNotLoad) {
   bench.step(files);
   bench.run_for(seconds(150));
   EXPECT_EQ(bench.count<ReloadServer>(), 0U);
+}
+
+TEST_F(FederationReload, WhatALoadRefusedIsLoadedOnceItIsPutRight) {
+  files.server.loadable = false;
+  files.server.load_known = true;  // a load came, and Postgres kept the old ones
+  bench.step(files);
+  EXPECT_EQ(bench.count<ReloadServer>(), 0U);
+  files.server.loadable = true;  // the key's mode, say: the same bytes
+  files.server.load_known = false;
+  bench.step(files);
+  EXPECT_EQ(bench.count<ReloadServer>(), 1U);
 }
 
 TEST_F(FederationReload, NotWhenSomethingElseWasEdited) {

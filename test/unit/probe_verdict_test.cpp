@@ -265,7 +265,7 @@ TEST(Probe, WordsAreUnlike) {
   EXPECT_EQ(word(static_cast<Diagnosis>(99)), "unknown");
   EXPECT_EQ(word(Diagnosis::name_mismatch), "name_mismatch");
   EXPECT_EQ(word(Diagnosis::trust_unreadable), "trust_unreadable");
-  EXPECT_EQ(status_of(Diagnosis::crl_missing), Status::warning);
+  EXPECT_EQ(status_of(Diagnosis::crl_missing), Status::critical);
   EXPECT_EQ(status_of(Diagnosis::unknown), Status::unknown);
   EXPECT_EQ(word(ProbeStage::done), "done");
   EXPECT_EQ(word(Negotiation::direct), "direct");

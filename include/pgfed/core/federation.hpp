@@ -145,25 +145,14 @@ class Federation {
   Self self_;
   Instant started_;
   Settings settings_;
-  CatalogState catalog_ = CatalogState::unknown;
   std::uint64_t table_system_identifier_ = 0;
-  VersionText extension_version_;
   NodeRegistry registry_;
   std::vector<Peer> peers_;  ///< sorted by name; this node among them
   Facts facts_;
   Instant facts_at_{};
   JudgedBy judged_by_;
   LagEstimator primary_wal_;
-
-  Identity identity_ = Identity::checking;
-  DetailText identity_detail_;
   Instant identity_since_{};
-  bool settled_by_peer_ = false;
-  bool quarantine_told_ = false;
-  std::uint32_t strangers_in_a_row_ = 0;  ///< answers of another server at our own endpoint
-
-  bool no_primary_ = false;
-  bool two_primaries_ = false;
   Counters counters_;
   CheckBook checks_;
 
@@ -175,18 +164,30 @@ class Federation {
   std::uint64_t reloading_digest_ = 0;  ///< of those for which it was told to load them
   Instant reloaded_at_{};
   ProbeId local_probe_ = 0;  ///< of this server at an address that it listens on
+  Instant local_probe_at_{};
   Instant local_probe_due_{};
-  Fingerprint local_leaf_;  ///< that it served there
   Instant local_leaf_at_{};
-  Finding authorities_;
-  std::optional<Finding> shared_certificate_;
   Instant trust_reviewed_at_{};
-  bool trust_dirty_ = true;
   std::uint64_t trust_revision_ = 1;
   std::uint64_t revision_ = 1;
   std::uint64_t links_revision_ = 1;
-  bool dirty_ = true;
   Instant evaluated_at_{};
+
+  // What is small, and texts: in any other order there would be holes between them.
+  std::uint32_t strangers_in_a_row_ = 0;  ///< answers of another server at our own endpoint
+  VersionText extension_version_;
+  DetailText identity_detail_;
+  Fingerprint local_leaf_;  ///< that this server served at an address that it listens on
+  Finding authorities_;
+  std::optional<Finding> shared_certificate_;
+  CatalogState catalog_ = CatalogState::unknown;
+  Identity identity_ = Identity::checking;
+  bool settled_by_peer_ = false;
+  bool quarantine_told_ = false;
+  bool no_primary_ = false;
+  bool two_primaries_ = false;
+  bool trust_dirty_ = true;
+  bool dirty_ = true;
 };
 
 }  // namespace pgfed::core

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 #include "pgfed/core/inventory.hpp"
 #include "pgfed/core/probe.hpp"
@@ -15,16 +16,20 @@ struct Finding {
   Status status = Status::ok;
   DetailText detail;
   Text<384> hint;
+  CertificateState state = CertificateState::unknown;  ///< of a certificate, where it is about one
 };
 
 /// What this node knows of the TLS of one node: from its own probes of the endpoint, and from what
 /// the node says of its files.
 struct PeerTrust {
-  ProbeId probe = 0;  ///< under way; 0: none
-  Instant due{};      ///< of the next one
+  ProbeId probe = 0;   ///< under way; 0: none
+  Instant asked_at{};  ///< when it was begun
+  Instant due{};       ///< of the next one
   std::uint64_t probes = 0;
   Instant checked_at{};
   std::optional<ProbeResult> result;   ///< of the last one
+  std::vector<Certificate> chain;      ///< that was served when one was last seen
+  Fingerprint anchor;                  ///< that it ends in
   std::optional<Inventory> inventory;  ///< its own word; this node's own among them
 
   // What follows from that, see Federation::review_trust().
@@ -39,7 +44,7 @@ struct PeerTrust {
 
   /// The certificate that it serves; null where none was seen.
   [[nodiscard]] const Certificate* served() const {
-    return result && !result->chain.empty() ? &result->chain.front() : nullptr;
+    return chain.empty() ? nullptr : &chain.front();
   }
 };
 

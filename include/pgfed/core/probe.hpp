@@ -108,7 +108,7 @@ std::string_view word(ClientCertificate value);
 std::string_view word(CertificateState value);
 
 /// What kind of trouble it is for somebody who wants to use the endpoint: everything but ok is
-/// critical, except that what only weakens the check (crl_missing, server_error) is a warning.
+/// critical, except where it is not the endpoint's fault, or may be over soon: see the table.
 Status status_of(Diagnosis diagnosis);
 
 /// Whether it is the way there that fails, not the server's TLS.

@@ -15,8 +15,7 @@
 /// federation, incarnation, role) must be there.
 namespace pgfed::core {
 
-/// At most kMaxReport bytes; links that would not fit are left out, and certificates of the inventory
-/// from its end.
+/// At most kMaxReport bytes; links that would not fit are left out, and so is an inventory.
 std::vector<std::uint8_t> encode(const Report& report);
 
 /// Adds `known_inventory` to an encoded report, so that one report serves all peers, of each of which
@@ -31,7 +30,7 @@ inline constexpr std::size_t kMaxEncodedInventory = 96 * 1024;
 /// them made printable.
 std::vector<std::uint8_t> encode_inventory(const Inventory& inventory);
 
-/// Adds what encode_inventory() returned to an encoded report, as far as it fits.
+/// Adds what encode_inventory() returned to an encoded report, if the whole of it fits.
 void append_inventory(std::vector<std::uint8_t>& bytes, std::span<const std::uint8_t> encoded);
 
 /// Errors (08P01): too large, not a report, cut short, a required field missing. Texts come out
