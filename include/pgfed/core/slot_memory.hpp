@@ -13,30 +13,30 @@ namespace pgfed::core {
 /// What is remembered of one slot, or of the place where a node's slot would be. Instants are on
 /// this server's boot clock; kNever: has not happened.
 struct SlotRecord {
-  SlotName slot;
-  /// The node whose slot it is, or was before that node was removed. Empty: not one of pgfed's.
-  Name owner;
   Instant known_since{};     ///< since when the owner is in pgfed.nodes
   Instant first_seen{};      ///< since when the slot is seen there without a gap
   Instant inactive_since{};  ///< since when it is inactive without a break
   Instant created_at{};      ///< when pgfed made it; kNever: it was there before
-  bool used = false;         ///< its owner streamed through it, or was heard
   Lsn position;              ///< where it was last seen
   Lsn moved;                 ///< how far pgfed itself moved it
   Instant dropped_at{};      ///< when pgfed dropped it
-  DropCause dropped_for = DropCause::none;
   /// pgfed__rewind: the redo of this node's newest checkpoint when the slot was last given up
   /// (lost, or dropped at a limit).
   Lsn given_up;
+  /// What the owner had replayed when that was last on a timeline of this node's history.
+  TimelinePoint replayed;
+  Instant clone_asked{};     ///< when a copy for its owner last asked for it
+  Incarnation incarnation;   ///< of the owner's server, as last looked at
+  Incarnation before_clone;  ///< the owner's server as it was when the copy was asked for
+  SlotName slot;
+  /// The node whose slot it is, or was before that node was removed. Empty: not one of pgfed's.
+  Name owner;
+  DropCause dropped_for = DropCause::none;
+  bool used = false;  ///< its owner streamed through it, or was heard
   /// pgfed__rewind does not wait for the owner: that had not got so far when the slot was given up,
   /// and has not since.
   bool not_waited_for = false;
-  /// What the owner had replayed when that was last on a timeline of this node's history.
-  TimelinePoint replayed;
-  Incarnation incarnation;   ///< of the owner's server, as last looked at
-  Instant clone_asked{};     ///< when a copy for its owner last asked for it
-  Incarnation before_clone;  ///< the owner's server as it was then
-  bool clone_over = false;   ///< another server of the owner has been heard since
+  bool clone_over = false;  ///< another server of the owner has been heard since
 
   bool operator==(const SlotRecord&) const = default;
   [[nodiscard]] bool exists() const { return happened(first_seen); }
