@@ -297,6 +297,16 @@ class Steps {
              net_test::boot_now() < end);
     expect(failed, Stage::authenticate, FailureKind::crowded, "53300",
            "remaining connection slots are reserved");
+    // Nor are those of the others, which the next drill needs.
+    crowd.clear();
+    const std::string left =
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'";
+    const core::Instant empty_by = net_test::boot_now() + core::seconds(10);
+    std::string found;
+    do {
+      found = server_.value(left);
+    } while (found != "1" && net_test::boot_now() < empty_by);
+    ASSERT_EQ(found, "1");
   }
 
   void a_killed_server_is_noticed() {
