@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "pgfed/core/federation.hpp"
+#include "pgfed/core/random.hpp"
 
 /// Probes of every endpoint's TLS, this server's own files, and when it is told to load them.
 namespace pgfed::core {
@@ -17,25 +18,17 @@ constexpr Duration kPathInterval = seconds(10);
 /// So long after a reload the listening socket serves what was loaded.
 constexpr Duration kReloadTakes = milliseconds(500);
 
+/// But for the chain, which is kept apart.
 bool same_result(const ProbeResult& a, const ProbeResult& b) {
   return a.stage == b.stage && a.diagnosis == b.diagnosis && a.protocol == b.protocol &&
-         a.cipher == b.cipher && a.detail == b.detail && a.chain == b.chain &&
-         a.anchor == b.anchor && a.client_certificate == b.client_certificate &&
-         a.chain_ok == b.chain_ok && a.host_match == b.host_match;
+         a.cipher == b.cipher && a.detail == b.detail && a.anchor == b.anchor &&
+         a.client_certificate == b.client_certificate && a.chain_ok == b.chain_ok &&
+         a.host_match == b.host_match;
 }
 
 /// Spreads probes over time, so that many nodes do not dial in step: at most a tenth early.
-Duration jittered(Duration interval, std::uint64_t number) {
-  constexpr std::uint64_t kSteps = 16;
-  const std::uint64_t mixed = (number * 0x9E3779B97F4A7C15ULL) >> 32U;
-  return interval - interval / 10 * static_cast<std::int64_t>(mixed % kSteps) /
-                        static_cast<std::int64_t>(kSteps);
-}
-
-std::uint64_t mix(std::uint64_t seed, std::uint64_t number, const Name& name) {
-  std::uint64_t hash = seed ^ (number << 7U);
-  for (const char c : name.view()) hash = hash * 31 + static_cast<unsigned char>(c);
-  return hash;
+Duration jittered(Duration interval, std::uint64_t seed) {
+  return Random(seed).between(interval - interval / 10, interval);
 }
 
 }  // namespace
@@ -54,8 +47,7 @@ void Federation::run_probes(Instant now, Actions& actions) {
     if (trust.probe != 0 || trust.due > now) continue;
     trust.probe = ++last_probe_;
     trust.asked_at = now;
-    trust.due =
-        now + jittered(settings_.tls_interval, mix(self_.seed, ++trust.probes, peer.spec.name));
+    trust.due = now + jittered(settings_.tls_interval, self_.seed ^ trust.probe);
     actions.emplace_back(Probe{trust.probe, peer.spec, kProbeLimit});
   }
   if (idle() || files_.server.listen_host.empty()) {
@@ -130,8 +122,11 @@ void Federation::note_probe(Peer& peer, const ProbeResult& result, Instant now, 
                                 "from " + before->sha256.hex() + " to " + after.sha256.hex() +
                                     ", valid until " + utc_text(after.not_after)});
   }
-  const bool changed = !trust.result || !same_result(*trust.result, result);
+  const bool changed = !trust.result || !same_result(*trust.result, result) ||
+                       (!result.chain.empty() && !(result.chain == trust.chain));
   trust.result = result;
+  trust.result->chain = {};
+  trust.result->steps = {};  // for pgfed.probe() only
   trust.checked_at = now;
   // Where the way fails, nothing is known of another certificate than the last one.
   if (!result.chain.empty()) {

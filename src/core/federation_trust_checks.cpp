@@ -153,18 +153,16 @@ void Federation::review_validity(Peer& peer, std::int64_t wall_now, Actions& act
   worst.validity.status = Status::ok;
   worst.validity.state = CertificateState::ok;
   bool any = false;
-  {
-    for (std::size_t depth = 0; depth < trust.chain.size(); ++depth) {
-      const Certificate& certificate = trust.chain[depth];
-      Validity found = judge_validity(certificate, thresholds, wall_now);
-      if (depth == 0 &&
-          (trust.certificate == CertificateState::ok || found.state == CertificateState::expired)) {
-        trust.certificate = found.state;
-      }
-      any = true;
-      keep_worst(worst, std::move(found),
-                 depth == 0 ? "the certificate that it serves" : "CA " + certificate.subject);
+  for (std::size_t depth = 0; depth < trust.chain.size(); ++depth) {
+    const Certificate& certificate = trust.chain[depth];
+    Validity found = judge_validity(certificate, thresholds, wall_now);
+    if (depth == 0 &&
+        (trust.certificate == CertificateState::ok || found.state == CertificateState::expired)) {
+      trust.certificate = found.state;
     }
+    any = true;
+    keep_worst(worst, std::move(found),
+               depth == 0 ? "the certificate that it serves" : "CA " + certificate.subject);
   }
   if (trust.inventory) {
     for (const FileCertificate& file : trust.inventory->certificates) {

@@ -80,23 +80,21 @@ TrustPicture Federation::trust(Instant now) const {
     picture.tls.push_back(row);
 
     const CertificateThresholds& thresholds = judged_by_of(peer).certificate;
-    {
-      std::uint8_t depth = 0;
-      for (const Certificate& certificate : trust.chain) {
-        if (depth == kMaxChain) break;
-        CertificateRow served = certificate_row(peer.spec.name, certificate);
-        served.depth = depth;
-        served.anchor = trust.anchor;
-        judge(served, certificate, thresholds, wall_now);
-        // What is wrong with it beside its age.
-        if (depth == 0 && served.status == Status::ok && trust.status == Status::critical &&
-            certificate_state_of(trust.diagnosis) != CertificateState::unknown) {
-          served.status = trust.status;
-          served.detail = trust.detail;
-        }
-        picture.certificates.push_back(served);
-        ++depth;
+    std::uint8_t depth = 0;
+    for (const Certificate& certificate : trust.chain) {
+      if (depth == kMaxChain) break;
+      CertificateRow served = certificate_row(peer.spec.name, certificate);
+      served.depth = depth;
+      served.anchor = trust.anchor;
+      judge(served, certificate, thresholds, wall_now);
+      // What is wrong with it beside its age.
+      if (depth == 0 && served.status == Status::ok && trust.status == Status::critical &&
+          certificate_state_of(trust.diagnosis) != CertificateState::unknown) {
+        served.status = trust.status;
+        served.detail = trust.detail;
       }
+      picture.certificates.push_back(served);
+      ++depth;
     }
     if (!trust.inventory) continue;
     std::size_t files = 0;

@@ -1,53 +1,28 @@
 #include "pgfed/core/inventory.hpp"
 
 #include <array>
-#include <type_traits>
+
+#include "pgfed/core/digest.hpp"
 
 namespace pgfed::core {
 
 namespace {
 
-/// FNV-1a, 64 bits, over numbers and texts of known length, so that no two inventories run together.
-class Digest {
- public:
-  void add(std::string_view text) {
-    add(text.size());
-    for (const char c : text) add_byte(static_cast<unsigned char>(c));
-  }
-  template <typename Number, typename = std::enable_if_t<std::is_integral_v<Number>>>
-  void add(Number number) {
-    auto rest = static_cast<std::uint64_t>(number);
-    for (std::size_t i = 0; i < sizeof rest; ++i, rest >>= 8U) {
-      add_byte(static_cast<unsigned char>(rest));
-    }
-  }
-  void add(const std::vector<std::string>& texts) {
-    add(texts.size());
-    for (const std::string& text : texts) add(std::string_view(text));
-  }
-  void add(const Fingerprint& print) {
-    for (const std::uint8_t byte : print.bytes) add_byte(byte);
-  }
-  [[nodiscard]] std::uint64_t value() const { return hash_ != 0 ? hash_ : 1; }
-
- private:
-  void add_byte(unsigned char byte) {
-    constexpr std::uint64_t kPrime = 0x100000001b3ULL;
-    hash_ = (hash_ ^ byte) * kPrime;
-  }
-  std::uint64_t hash_ = 0xcbf29ce484222325ULL;
-};
+void add(Digest& digest, const std::vector<std::string>& texts) {
+  digest.add(texts.size());
+  for (const std::string& text : texts) digest.add(std::string_view(text));
+}
 
 void add(Digest& digest, const Certificate& certificate) {
   digest.add(std::string_view(certificate.subject));
   digest.add(std::string_view(certificate.issuer));
   digest.add(std::string_view(certificate.common_name));
-  digest.add(certificate.dns_names);
-  digest.add(certificate.ip_addresses);
+  add(digest, certificate.dns_names);
+  add(digest, certificate.ip_addresses);
   digest.add(certificate.names_cut);
   digest.add(certificate.null_in_name);
   digest.add(std::string_view(certificate.serial));
-  digest.add(certificate.sha256);
+  digest.add(certificate.sha256.bytes);
   digest.add(certificate.not_before);
   digest.add(certificate.not_after);
   digest.add(std::string_view(certificate.key));
@@ -130,7 +105,7 @@ std::uint64_t digest_of(const Inventory& inventory) {
     digest.add(file.depth);
     digest.add(file.path.view());
     add(digest, file.certificate);
-    digest.add(file.anchor);
+    digest.add(file.anchor.bytes);
   }
   digest.add(inventory.problems.size());
   for (const Problem& problem : inventory.problems) {

@@ -5,6 +5,7 @@
 #include <string_view>
 #include <utility>
 
+#include "pgfed/core/digest.hpp"
 #include "pgfed/net/anchors.hpp"
 #include "pgfed/net/client_files.hpp"
 #include "pgfed/net/file_stamp.hpp"
@@ -35,29 +36,11 @@ struct Chain {
   }
 };
 
-class Digest {
- public:
-  void add(std::string_view text) {
-    add(text.size());
-    for (const char c : text) add_byte(static_cast<unsigned char>(c));
-  }
-  void add(std::uint64_t number) {
-    for (int i = 0; i < 8; ++i, number >>= 8U) add_byte(static_cast<unsigned char>(number));
-  }
-  void add(const FileContent& file) {
-    add(std::string_view(file.path));
-    add(std::string_view(file.bytes));
-    add(std::string_view(file.error));
-  }
-  [[nodiscard]] std::uint64_t value() const { return hash_ != 0 ? hash_ : 1; }
-
- private:
-  void add_byte(unsigned char byte) {
-    constexpr std::uint64_t kPrime = 0x100000001b3ULL;
-    hash_ = (hash_ ^ byte) * kPrime;
-  }
-  std::uint64_t hash_ = 0xcbf29ce484222325ULL;
-};
+void add(core::Digest& digest, const FileContent& file) {
+  digest.add(std::string_view(file.path));
+  digest.add(std::string_view(file.bytes));
+  digest.add(std::string_view(file.error));
+}
 
 class Surveyor {
  public:
@@ -121,7 +104,7 @@ class Surveyor {
   }
 
   void look_at_server();
-  void look_at_hosts(Digest& digest, const FileContent& crl);
+  void look_at_hosts(core::Digest& digest, const FileContent& crl);
   void look_at_clients();
   void look_at_client(const ClientFiles& client, const char* owner);
   void judge_chains();
@@ -144,9 +127,9 @@ void Surveyor::look_at_server() {
   set.key = take_server(server_.ssl_key_file);
   set.ca = take_server(server_.ssl_ca_file);
   set.crl = take_server(server_.ssl_crl_file);
-  Digest digest;
+  core::Digest digest;
   for (const FileContent* file : {&set.certificate, &set.key, &set.ca, &set.crl}) {
-    digest.add(*file);
+    add(digest, *file);
   }
   if (!server_.ssl_crl_dir.empty()) {
     const std::string folder = absolute_path(server_.ssl_crl_dir, directory_);
@@ -188,10 +171,10 @@ void Surveyor::look_at_server() {
 }
 
 /// PostgreSQL loads all or nothing: one bad line of pg_hosts.conf keeps the others from being loaded.
-void Surveyor::look_at_hosts(Digest& digest, const FileContent& crl) {
+void Surveyor::look_at_hosts(core::Digest& digest, const FileContent& crl) {
   const FileContent file = take_server(server_.hosts_file);
   if (!file.configured() || !file.error.empty()) return;  // a missing one is an empty one
-  digest.add(file);
+  add(digest, file);
   std::vector<HostsLine> lines = parse_hosts_file(file.bytes);
   has_hosts_ = !lines.empty();
   if (lines.size() > kMaxHosts) {
@@ -206,7 +189,7 @@ void Surveyor::look_at_hosts(Digest& digest, const FileContent& crl) {
     set.key = take_server(line.key);
     set.ca = take_server(line.ca);
     set.crl = crl;
-    for (const FileContent* one : {&set.certificate, &set.key, &set.ca}) digest.add(*one);
+    for (const FileContent* one : {&set.certificate, &set.key, &set.ca}) add(digest, *one);
     const Trial trial = try_server_files(set);
     wipe(set.key);
     if (trial.end != TrialEnd::refused) continue;

@@ -42,18 +42,6 @@ std::string name_without_route() {
   return name + ".invalid";
 }
 
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> parts;
-  std::size_t start = 0;
-  for (std::size_t comma = list.find(','); comma != std::string::npos;
-       comma = list.find(',', start)) {
-    parts.push_back(list.substr(start, comma - start));
-    start = comma + 1;
-  }
-  parts.push_back(list.substr(start));
-  return parts;
-}
-
 core::Probed failed_here(core::ProbeId id, const std::string& why) {
   core::Probed probed;
   probed.id = id;
@@ -179,10 +167,8 @@ void Prober::Impl::begin(const Request& request) {
     resolver.start(request.id, request.endpoint.host.str());
     return;
   }
-  std::vector<std::string> addresses;
-  for (const std::string& one : split(hostaddr)) {
-    addresses.push_back(Resolver::numeric(one));
-    if (!addresses.back().empty()) continue;
+  std::vector<std::string> addresses = Resolver::numeric_list(hostaddr);
+  if (addresses.empty()) {
     probe.not_resolved("hostaddr of the endpoint is no numeric address");
     return;
   }

@@ -66,6 +66,17 @@ std::string Resolver::numeric(const std::string& host) {
   return numeric_form(found->ai_addr, found->ai_addrlen);
 }
 
+std::vector<std::string> Resolver::numeric_list(const std::string& list) {
+  std::vector<std::string> addresses;
+  for (std::size_t start = 0; start <= list.size();) {
+    const std::size_t comma = std::min(list.find(',', start), list.size());
+    addresses.push_back(numeric(list.substr(start, comma - start)));
+    if (addresses.back().empty()) return {};
+    start = comma + 1;
+  }
+  return addresses;
+}
+
 void Resolver::start(LookupId id, const std::string& host) {
   const std::string address = numeric(host);
   if (!address.empty()) {

@@ -25,18 +25,6 @@ namespace {
 constexpr EpollSet::Tag kResolver = std::numeric_limits<EpollSet::Tag>::max();
 constexpr std::size_t kMaxRemembered = 1024;
 
-std::vector<std::string> split(const std::string& list) {
-  std::vector<std::string> parts;
-  std::size_t start = 0;
-  for (std::size_t comma = list.find(','); comma != std::string::npos;
-       comma = list.find(',', start)) {
-    parts.push_back(list.substr(start, comma - start));
-    start = comma + 1;
-  }
-  parts.push_back(list.substr(start));
-  return parts;
-}
-
 /// With which address of a host to begin. libpq tries them in turn, but waits for a silent one
 /// until the core gives the attempt up; so the next attempt begins with the next address, and one
 /// that worked is kept.
@@ -138,15 +126,12 @@ void Transport::Impl::begin(core::Attempt attempt, Session& session) {
     take_answers();  // a numeric address, or one from /etc/hosts, is there already
     return;
   }
-  std::vector<std::string> addresses;
-  for (const std::string& one : split(hostaddr)) {
-    addresses.push_back(Resolver::numeric(one));
-    if (addresses.back().empty()) {
-      session.connection.fail(make_failure(
-          Stage::resolve, FailureKind::network,
-          "hostaddr of node \"" + session.node.name.str() + "\" is no numeric address"));
-      return;
-    }
+  std::vector<std::string> addresses = Resolver::numeric_list(hostaddr);
+  if (addresses.empty()) {
+    session.connection.fail(
+        make_failure(Stage::resolve, FailureKind::network,
+                     "hostaddr of node \"" + session.node.name.str() + "\" is no numeric address"));
+    return;
   }
   connect(session, std::move(addresses));
 }

@@ -25,9 +25,8 @@ struct PeerTrust {
   ProbeId probe = 0;   ///< under way; 0: none
   Instant asked_at{};  ///< when it was begun
   Instant due{};       ///< of the next one
-  std::uint64_t probes = 0;
   Instant checked_at{};
-  std::optional<ProbeResult> result;   ///< of the last one
+  std::optional<ProbeResult> result;   ///< of the last one, without chain and steps
   std::vector<Certificate> chain;      ///< that was served when one was last seen
   Fingerprint anchor;                  ///< that it ends in
   std::optional<Inventory> inventory;  ///< its own word; this node's own among them

@@ -47,6 +47,8 @@ class Resolver {
 
   /// The numeric form of a numeric address; empty if it is none.
   static std::string numeric(const std::string& host);
+  /// The same of a list with commas, as libpq's hostaddr may be one; empty if any of it is none.
+  static std::vector<std::string> numeric_list(const std::string& list);
 
   /// Begins a lookup; `id` is the caller's own, not in use by another lookup. The answer comes out
   /// of run().
